@@ -1,0 +1,103 @@
+"""One visual language for the whole book: what a condition looks like, and how a figure is set.
+
+Colours are Okabe and Ito's, distinct for every common form of colour blindness; each condition also
+has a marker and a line style of its own, so that no figure needs colour to be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import matplotlib as mpl
+
+OKABE_ITO = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "purple": "#CC79A7",
+    "grey": "#767676",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one condition is drawn: its label, colour, marker and line style."""
+
+    label: str
+    color: str
+    marker: str
+    linestyle: str | tuple[int, tuple[int, ...]]
+
+    def line(self) -> dict[str, object]:
+        """Keyword arguments for :meth:`matplotlib.axes.Axes.plot`."""
+        return {
+            "label": self.label,
+            "color": self.color,
+            "marker": self.marker,
+            "linestyle": self.linestyle,
+        }
+
+
+_CONDITION_STYLES = {
+    "frozen_sufficient": Style("frozen, sufficient polarity", OKABE_ITO["blue"], "o", "-"),
+    "frozen_random": Style("frozen, random polarity", OKABE_ITO["vermilion"], "s", (0, (5, 2))),
+    "fluid_random": Style("fluid, random polarity", OKABE_ITO["grey"], "^", (0, (1, 1.2))),
+}
+
+
+def condition_style(condition: str) -> Style:
+    """Return the style of ``condition``.
+
+    Raises
+    ------
+    ValueError
+        If the condition is unknown; the message lists those that are known.
+    """
+    try:
+        return _CONDITION_STYLES[condition]
+    except KeyError:
+        known = ", ".join(_CONDITION_STYLES)
+        raise ValueError(f"condition must be one of {known}; got {condition!r}") from None
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for every figure of the book.
+
+    Figures are SVG with their text as text (selectable, searchable, sharp on every screen), on an
+    opaque white ground, so that they stay legible on a dark page.
+    """
+    mpl.rcParams.update(
+        {
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "figure.dpi": 110,
+            "savefig.bbox": "tight",
+            "svg.fonttype": "none",
+            "svg.hashsalt": "polarity",
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
+            "font.size": 10,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "axes.titleweight": "bold",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#e3e3e3",
+            "grid.linewidth": 0.6,
+            "lines.linewidth": 1.8,
+            "lines.markersize": 5.5,
+            "legend.frameon": False,
+            "figure.constrained_layout.use": True,
+        }
+    )
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:  # plain scripts need no inline back end
+        return
+    set_matplotlib_formats("svg")
