@@ -1,0 +1,70 @@
+"""Checks that several modules share; every message names the parameter, the value and what is allowed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+
+
+def whole_number(name: str, value: object, *, at_least: int) -> int:
+    """Return ``value`` as an int.
+
+    Raises
+    ------
+    TypeError
+        If it is not a whole number (a bool or a float is not one).
+    ValueError
+        If it is smaller than ``at_least``.
+    """
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # that is what is being tested
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if number < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {number}")
+    return number
+
+
+def one_of(name: str, value: object, allowed: Iterable[str]) -> str:
+    """Return ``value`` if it is among ``allowed``.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    allowed = tuple(allowed)
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+    return value
+
+
+def positive(name: str, value: float) -> float:
+    """Return ``value`` as a float.
+
+    Raises
+    ------
+    ValueError
+        If it is not a finite number greater than zero.
+    """
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{name} must be finite and greater than 0, got {value!r}")
+    return number
+
+
+def open_unit_interval(name: str, value: float) -> float:
+    """Return ``value`` as a float.
+
+    Raises
+    ------
+    ValueError
+        If it does not lie strictly between 0 and 1.
+    """
+    number = float(value)
+    if not 0 < number < 1:
+        hint = " (a fraction, not a percentage)" if number > 1 else ""
+        raise ValueError(f"{name} must lie strictly between 0 and 1{hint}, got {value!r}")
+    return number

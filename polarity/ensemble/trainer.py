@@ -1,0 +1,328 @@
+"""Thousands of small networks as one program: XOR-5D's trainer (sections 2.1 and 5 of the paper).
+
+Two back ends stand under the functions of this module: :mod:`~polarity.ensemble.compiled` on a
+processor, :mod:`~polarity.ensemble.batched` on an accelerator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import ArrayLike
+from tqdm.auto import tqdm
+
+from .._checks import one_of, whole_number
+from ..datasets import xor5d
+from ..protocols import CONDITIONS, XOR5DProtocol
+from . import batched, compiled
+from .cell import Cell, Training, check_data
+from .start import Float, Templates, Weights, initial_weights, templates
+
+_SLICE = 10  # networks in one task of a cell that is trained by itself
+
+BACKENDS = ("auto", "compiled", "batched")
+
+
+class Trained(NamedTuple):
+    """What a training leaves behind."""
+
+    curves: xr.Dataset  # val_loss, val_accuracy (trial, epoch)
+    weights: Weights  # after the last epoch
+
+
+class _Task(NamedTuple):
+    """Networks ``members`` of a cell, to be trained by ``backend`` on ``device``."""
+
+    name: tuple[int, ...]
+    cell: Cell
+    training: Training
+    members: slice
+    backend: str
+    device: str
+
+    def __call__(self) -> tuple[_Task, np.ndarray, np.ndarray, Weights]:
+        if self.backend == "compiled":
+            result = compiled.train(self.cell, self.training, self.members)
+        else:
+            result = batched.train(self.cell, self.training, torch.device(self.device))
+        return self, *result
+
+
+def _resolve(backend: str, device: str) -> tuple[str, str]:
+    """Choose back end and device: the accelerator where there is one, else the processor."""
+    one_of("backend", backend, BACKENDS)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() and backend != "compiled" else "cpu"
+    kind = torch.device(device).type
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for, but torch sees no CUDA device here")
+    if backend == "auto":
+        backend = "compiled" if kind == "cpu" else "batched"
+    if backend == "compiled" and kind != "cpu":
+        raise ValueError(f"backend 'compiled' runs on the processor, not on device {device!r}")
+    return backend, device
+
+
+def _run(
+    tasks: Iterable[_Task], networks: int, backend: str, n_jobs: int, progress: bool
+) -> Iterator[tuple[_Task, np.ndarray, np.ndarray, Weights]]:
+    """Run the tasks, on all cores where they are compiled, and yield results as they come."""
+    if backend != "compiled":
+        n_jobs = 1  # one device, one program at a time
+    parallel = joblib.Parallel(
+        n_jobs=n_jobs, prefer="threads", return_as="generator_unordered", pre_dispatch="2*n_jobs"
+    )
+    with tqdm(total=networks, unit=" networks", disable=not progress, leave=False) as bar:
+        for result in parallel(joblib.delayed(task)() for task in tasks):
+            bar.update(len(result[1]))
+            yield result
+
+
+def _tasks_of(
+    cell: Cell, training: Training, backend: str, device: str, name: tuple[int, ...] = ()
+) -> Iterator[_Task]:
+    step = _SLICE if backend == "compiled" else cell.networks
+    for first in range(0, cell.networks, step):
+        yield _Task(name, cell, training, slice(first, first + step), backend, device)
+
+
+def _train_cell(
+    cell: Cell, training: Training, backend: str, device: str, n_jobs: int, progress: bool
+) -> tuple[np.ndarray, np.ndarray, Weights]:
+    backend, device = _resolve(backend, device)
+    loss = np.empty((cell.networks, training.epochs), np.float32)
+    accuracy = np.empty_like(loss)
+    weights = Weights(*(np.empty_like(part) for part in cell.weights))
+    tasks = _tasks_of(cell, training, backend, device)
+    for task, task_loss, task_accuracy, final in _run(
+        tasks, cell.networks, backend, n_jobs, progress
+    ):
+        loss[task.members], accuracy[task.members] = task_loss, task_accuracy
+        for whole, part in zip(weights, final, strict=True):
+            whole[task.members] = part
+    return loss, accuracy, weights
+
+
+def _dataset(
+    loss: np.ndarray, accuracy: np.ndarray, dims: Sequence[str], coords: dict[str, object]
+) -> xr.Dataset:
+    coords = {**coords, "epoch": np.arange(loss.shape[-1])}
+    curves = xr.Dataset(
+        {"val_loss": (dims, loss), "val_accuracy": (dims, accuracy)},
+        coords={dim: coords.get(dim, np.arange(loss.shape[i])) for i, dim in enumerate(dims)},
+    )
+    curves["epoch"].attrs["long_name"] = "passes over the training data, counted from 0"
+    curves["val_loss"].attrs = {"long_name": "validation loss", "units": "nat"}
+    curves["val_accuracy"].attrs = {"long_name": "validation accuracy", "units": "1"}
+    return curves
+
+
+def train_networks(
+    x: ArrayLike,
+    y: ArrayLike,
+    x_val: ArrayLike,
+    y_val: ArrayLike,
+    weights: Weights,
+    templates: Templates | None = None,
+    *,
+    epochs: int = 100,
+    seed: int = 0,
+    reset: str = "posRand",
+    epsilon: float = 1e-3,
+    match: str = "flip",
+    lr: float = 0.03,
+    batch_size: int = 32,
+    device: str = "auto",
+    backend: str = "auto",
+    n_jobs: int = -1,
+    progress: bool = False,
+) -> Trained:
+    """Train one network from each of the given starts, keeping the given signs.
+
+    Parameters
+    ----------
+    x, y, x_val, y_val
+        Training and validation data, (n, 5) and (n,), labels 0 or 1.
+    weights
+        Start of each network (first axis: trial).
+    templates
+        Signs to keep, of the same shapes; 0 is free; None leaves every weight free (fluid).
+    epochs, lr, batch_size
+        Adam on the binary cross-entropy, reshuffled every epoch.
+    seed
+        Of batch order and posRand draws; trial ``i`` uses stream ``i``.
+    reset, epsilon, match
+        Algorithm 1: what happens to a weight of the wrong sign, and how networks are matched to
+        their templates before training; see :class:`~polarity.protocols.XOR5DProtocol`.
+    device, backend
+        ``"auto"``: batched on CUDA where there is a CUDA device, else compiled on the processor.
+    n_jobs
+        Threads of the compiled back end; -1 for all cores.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    Trained
+        ``curves``: val_loss and val_accuracy (trial, epoch), after each epoch, counted from 0;
+        ``weights`` after the last.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument that is out of range.
+    """
+    data = (*check_data(x, y, "training"), *check_data(x_val, y_val, "validation"))
+    training = Training(epochs, batch_size, lr, reset, epsilon, match)
+    _check_weights(weights, templates)
+    if templates is None:
+        templates = Templates(
+            np.zeros(weights.w1.shape, np.int8), np.zeros(weights.w2.shape, np.int8)
+        )
+    seed = whole_number("seed", seed, at_least=0)
+    cell = Cell.stack(data, weights, [templates], epochs, seed)
+    loss, accuracy, final = _train_cell(cell, training, backend, device, n_jobs, progress)
+    return Trained(_dataset(loss, accuracy, ("trial", "epoch"), {}), final)
+
+
+def _check_weights(weights: Weights, templates: Templates | None) -> None:
+    trials, inputs, width = weights.w1.shape
+    expected = [(trials, 5, width), (trials, width), (trials, width), (trials,)]
+    if [part.shape for part in weights] != expected:
+        raise ValueError(
+            f"weights must have shapes {expected}, got {[part.shape for part in weights]}"
+        )
+    if not all(np.isfinite(part).all() for part in weights):
+        raise ValueError("weights must be finite")
+    if templates is not None:
+        if [part.shape for part in templates] != [expected[0], expected[2]]:
+            raise ValueError(
+                f"templates must have shapes {[expected[0], expected[2]]}, "
+                f"got {[part.shape for part in templates]}"
+            )
+        if not all(np.isin(part, (-1, 0, 1)).all() for part in templates):
+            raise ValueError("template entries must be -1, 0 or 1")
+
+
+def train_xor5d(
+    x: ArrayLike,
+    y: ArrayLike,
+    x_val: ArrayLike,
+    y_val: ArrayLike,
+    *,
+    width: int = 64,
+    trials: int = 50,
+    epochs: int = 100,
+    seed: int = 0,
+    conditions: Sequence[str] = CONDITIONS,
+    reset: str = "posRand",
+    epsilon: float = 1e-3,
+    match: str = "flip",
+    lr: float = 0.03,
+    batch_size: int = 32,
+    device: str = "auto",
+    backend: str = "auto",
+    n_jobs: int = -1,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Train the paper's conditions side by side: same magnitudes, batches and data in all of them.
+
+    Parameters
+    ----------
+    width, trials, seed
+        Hidden units, networks per condition, seed of weights, batches and resets.
+    conditions
+        Any of ``frozen_sufficient``, ``frozen_random``, ``fluid_random``.
+    x, y, x_val, y_val, epochs, reset, epsilon, match, lr, batch_size, device, backend, n_jobs, progress
+        As in :func:`train_networks`.
+
+    Returns
+    -------
+    xarray.Dataset
+        val_loss and val_accuracy, float32, dims (condition, trial, epoch).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument that is out of range.
+    """
+    if isinstance(conditions, str):
+        conditions = (conditions,)
+    data = (*check_data(x, y, "training"), *check_data(x_val, y_val, "validation"))
+    training = Training(epochs, batch_size, lr, reset, epsilon, match)
+    cell = _cell(data, width, trials, conditions, epochs, seed)
+    loss, accuracy, _ = _train_cell(cell, training, backend, device, n_jobs, progress)
+    shape = (len(conditions), trials, epochs)
+    return _dataset(
+        loss.reshape(shape),
+        accuracy.reshape(shape),
+        ("condition", "trial", "epoch"),
+        {"condition": list(conditions)},
+    )
+
+
+def _cell(
+    data: tuple[Float, Float, Float, Float],
+    width: int,
+    trials: int,
+    conditions: Sequence[str],
+    epochs: int,
+    seed: int,
+) -> Cell:
+    weights = initial_weights(width, len(data[0]), trials, seed)
+    return Cell.stack(data, weights, [templates(weights, c) for c in conditions], epochs, seed)
+
+
+def train_grid(
+    protocol: XOR5DProtocol | None = None,
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    n_jobs: int = -1,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Train the whole grid of a protocol (default: the paper's): widths x sizes x conditions x trials (Figs 1 and 4).
+
+    Every network is the one that :func:`train_xor5d` trains for the same width, size, seed and trial.
+
+    Returns
+    -------
+    xarray.Dataset
+        val_loss and val_accuracy, float32, dims (width, n_train, condition, trial, epoch).
+
+    Raises
+    ------
+    ValueError
+        If the device or back end cannot be used here.
+    """
+    backend, device = _resolve(backend, device)
+    p = XOR5DProtocol() if protocol is None else protocol
+    training = Training(p.epochs, p.batch_size, p.lr, p.reset, p.epsilon, p.match)
+    x_val, y_val = xor5d(p.n_val, p.seed, split="validation")
+    train_sets = {n: xor5d(n, p.seed) for n in p.sizes}
+
+    def tasks() -> Iterator[_Task]:
+        # The most expensive cells first, so that no thread is left with one at the end.
+        for n in sorted(p.sizes, reverse=True):
+            for width in sorted(p.widths, reverse=True):
+                data = (*train_sets[n], x_val, y_val)
+                cell = _cell(data, width, p.trials, p.conditions, p.epochs, p.seed)
+                name = (p.widths.index(width), p.sizes.index(n))
+                yield _Task(name, cell, training, slice(None), backend, device)
+
+    shape = (len(p.widths), len(p.sizes), len(p.conditions), p.trials, p.epochs)
+    loss, accuracy = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    for task, task_loss, task_accuracy, _ in _run(tasks(), p.networks, backend, n_jobs, progress):
+        loss[task.name] = task_loss.reshape(shape[2:])
+        accuracy[task.name] = task_accuracy.reshape(shape[2:])
+    return _dataset(
+        loss,
+        accuracy,
+        ("width", "n_train", "condition", "trial", "epoch"),
+        {"width": list(p.widths), "n_train": list(p.sizes), "condition": list(p.conditions)},
+    )
