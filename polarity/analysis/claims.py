@@ -1,0 +1,287 @@
+"""The claims ledger: every quantitative claim of the paper that this book judges.
+
+The claims are data, declared once, here; :func:`judge` sets an estimate against a claim and decides by
+the claim's rule. The pages of the book measure; nothing on them decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+
+from .estimate import Estimate
+from .rules import OUTCOMES, Above, Below, Outcome, RatioLike, Rule, Within
+
+__all__ = ["CLAIMS", "OUTCOMES", "Claim", "Verdict", "judge", "ledger"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper.
+
+    Attributes
+    ----------
+    id
+        Short name; the part before the dot is the page of the book that measures it.
+    where
+        Where it stands in the paper.
+    statement
+        What the paper says, in our words.
+    published
+        The paper's value, in words.
+    measure
+        What we compute, and what its interval means.
+    rule
+        Decides.
+    spec
+        Format of its numbers.
+    """
+
+    id: str
+    where: str
+    statement: str
+    published: str
+    measure: str
+    rule: Rule
+    spec: str = ".3g"
+
+    @property
+    def page(self) -> str:
+        """The page of the book that measures the claim."""
+        return self.id.partition(".")[0]
+
+
+_DRAWS = "median over independent draws of the data, with the range of the central 95 % of draws"
+
+_CLAIMS = (
+    Claim(
+        "xor5d.less_data",
+        "Abstract; section 2.1; Fig 1C",
+        "With sufficient polarity set in advance, networks learn with less data.",
+        "lower error at every n",
+        f"Error at convergence, frozen sufficient minus fluid, mean over n = 20 to 100; {_DRAWS}.",
+        Below(0.0),
+        ".1%",
+    ),
+    Claim(
+        "xor5d.less_time",
+        "Abstract; section 2.1; Fig 1B",
+        "With sufficient polarity set in advance, networks learn in fewer epochs.",
+        "fewer epochs at every n",
+        "Restricted mean number of epochs to 90 % accuracy (a network that never gets there counts as "
+        f"100), frozen sufficient over fluid, mean over n = 60 to 100; {_DRAWS}.",
+        Below(1.0),
+        ".2f",
+    ),
+    Claim(
+        "xor5d.time_60",
+        "Section 2.1, Fig 1B",
+        "At n = 60 frozen sufficient needs 58 % of the fluid network's epochs to 90 % accuracy.",
+        "58 %",
+        f"Ratio of the medians over the trials that got there, as the paper counts; {_DRAWS}.",
+        RatioLike(0.58),
+        ".0%",
+    ),
+    Claim(
+        "xor5d.time_72",
+        "Section 2.1, Fig 1B",
+        "At n = 72 frozen sufficient needs 48 % of the fluid network's epochs to 90 % accuracy.",
+        "48 %",
+        f"Ratio of the medians over the trials that got there, as the paper counts; {_DRAWS}.",
+        RatioLike(0.48),
+        ".0%",
+    ),
+    Claim(
+        "xor5d.random_error",
+        "Section 2.1, Fig 1C",
+        "With 64 hidden units even a frozen random polarity learns with no more data than a fluid "
+        "network.",
+        "frozen random at or below fluid",
+        f"Error at convergence, frozen random minus fluid, mean over n = 20 to 100; {_DRAWS}.",
+        Below(0.005),
+        ".1%",
+    ),
+    Claim(
+        "xor5d.random_time",
+        "Section 2.1, Fig 1B",
+        "With 64 hidden units even a frozen random polarity needs no more epochs than a fluid "
+        "network.",
+        "frozen random at or below fluid",
+        "Restricted mean number of epochs to 90 % accuracy, frozen random over fluid, mean over "
+        f"n = 60 to 100; {_DRAWS}.",
+        Below(1.02),
+        ".2f",
+    ),
+    Claim(
+        "xor5d.any_reset_rule",
+        "Appendix C, Fig C.1",
+        "Sufficient polarity helps whichever of the four reset rules is used.",
+        "all four rules beat fluid",
+        "Error at convergence, frozen sufficient minus fluid, mean over n = 20 to 100, of the reset "
+        f"rule that helps least; {_DRAWS}.",
+        Below(0.0),
+        ".1%",
+    ),
+    Claim(
+        "capacity.sufficient_small",
+        "Section 5, Fig 4B-C",
+        "Sufficient polarity helps small networks too.",
+        "lower error at 10 and at 20 units",
+        "Error at convergence at 10 hidden units, frozen sufficient minus fluid, mean over n = 20 to "
+        f"100; {_DRAWS}.",
+        Below(0.0),
+        ".1%",
+    ),
+    Claim(
+        "capacity.random_small",
+        "Section 5, Fig 4B",
+        "With few hidden units a frozen random polarity is a handicap: fewer networks learn.",
+        "fewer succeed at 10 units",
+        "Share of networks with 10 hidden units that pass 90 % accuracy, frozen random minus fluid, "
+        f"at n = 500; {_DRAWS}.",
+        Below(0.0),
+        ".0%",
+    ),
+    Claim(
+        "capacity.random_medium",
+        "Section 5, Fig 4C",
+        "With 20 hidden units a frozen random polarity is no handicap any more.",
+        "frozen random near fluid",
+        "Share of networks with 20 hidden units that pass 90 % accuracy, frozen random minus fluid, "
+        f"at n = 500; {_DRAWS}.",
+        Within(0.05),
+        ".0%",
+    ),
+    Claim(
+        "capacity.solved_at_15",
+        "Section 5, Fig 4A",
+        "From 15 hidden units on, over 99 % of frozen random networks learn XOR-5D.",
+        "> 99 %",
+        "Share of frozen random networks with 15 hidden units that pass 95 % accuracy at n = 500, "
+        "all draws of the data together, with Wilson's interval.",
+        Above(0.99),
+        ".1%",
+    ),
+    Claim(
+        "capacity.sufficient_wins",
+        "Section 5, Fig 4D",
+        "Frozen sufficient beats fluid at nearly every network size and sample size.",
+        "nearly the whole map",
+        "Share of the cells of Fig 4D (every width, n = 60 to 100, three metrics) in which frozen "
+        "sufficient is at least as good as fluid, with a bootstrap interval over the trials.",
+        Above(0.9),
+        ".0%",
+    ),
+    Claim(
+        "theory.d3_99pct_at_15",
+        "Theorem D.3, Fig 4A",
+        "A random polarity of 15 units can represent XOR-5D with a probability of over 99 %.",
+        "> 99 %",
+        "Exact probability that a frozen random network can represent the cross-shaped boundary.",
+        Above(0.99),
+        ".2%",
+    ),
+)
+
+CLAIMS: Mapping[str, Claim] = {claim.id: claim for claim in _CLAIMS}
+
+_CSS = {"reproduced": "reproduced", "partly": "partly", "not reproduced": "not"}
+_MARK = {"reproduced": "✓", "partly": "≈", "not reproduced": "✗"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim, what was measured for it, and what its rule says."""
+
+    claim: Claim
+    estimate: Estimate
+    outcome: Outcome
+
+    @property
+    def explanation(self) -> str:
+        """The rule in words, or why it could not be applied."""
+        if math.isnan(self.estimate.value):
+            return "not reproduced, because the value is undefined in this run"
+        return self.claim.rule.describe(self.claim.spec)
+
+    @property
+    def label(self) -> str:
+        """The outcome with its mark, for readers who do not see colours."""
+        return f"{_MARK[self.outcome]} {self.outcome}"
+
+    @property
+    def ours(self) -> str:
+        """Our value and interval, formatted."""
+        return format(self.estimate, self.claim.spec)
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<div class="claim-card claim-{_CSS[self.outcome]}" id="claim-{escape(self.claim.id)}">'
+            f'<p class="claim-statement">{escape(self.claim.statement)} '
+            f"<cite>{escape(self.claim.where)}</cite></p>"
+            f'<p class="claim-numbers"><span>Paper: <b>{escape(self.claim.published)}</b></span> '
+            f"<span>Here: <b>{escape(self.ours)}</b></span></p>"
+            f'<p class="claim-rule">{escape(self.claim.measure)} Rule: {escape(self.explanation)}.</p>'
+            f'<p class="claim-verdict">{escape(self.label)}</p></div>'
+        )
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.claim.statement} Paper: {self.claim.published}. Here: {self.ours}."
+
+
+def judge(claim_id: str, estimate: Estimate) -> Verdict:
+    """Set ``estimate`` against the claim and decide by its rule.
+
+    An undefined value decides against the claim.
+
+    Raises
+    ------
+    KeyError
+        If there is no such claim; the message lists those there are.
+    """
+    try:
+        claim = CLAIMS[claim_id]
+    except KeyError:
+        raise KeyError(f"no claim {claim_id!r}; the ledger holds {', '.join(CLAIMS)}") from None
+    undefined = math.isnan(estimate.value) or math.isnan(estimate.low)
+    outcome: Outcome = "not reproduced" if undefined else claim.rule.decide(estimate)
+    return Verdict(claim, estimate, outcome)
+
+
+def ledger(estimates: Mapping[str, Estimate]) -> pd.DataFrame:
+    """The whole ledger as a table, one row a claim, in the order of declaration.
+
+    A claim without an estimate is listed as not measured: the ledger never hides a row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns claim, where, statement, published, ours, rule, verdict.
+
+    Raises
+    ------
+    KeyError
+        If an estimate belongs to no claim.
+    """
+    for claim_id in estimates:
+        if claim_id not in CLAIMS:
+            raise KeyError(f"no claim {claim_id!r}; the ledger holds {', '.join(CLAIMS)}")
+    rows = []
+    for claim in CLAIMS.values():
+        verdict = judge(claim.id, estimates[claim.id]) if claim.id in estimates else None
+        rows.append(
+            {
+                "claim": claim.id,
+                "where": claim.where,
+                "statement": claim.statement,
+                "published": claim.published,
+                "ours": verdict.ours if verdict else "—",
+                "rule": claim.rule.describe(claim.spec),
+                "verdict": verdict.outcome if verdict else "not measured",
+            }
+        )
+    return pd.DataFrame(rows)

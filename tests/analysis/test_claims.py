@@ -1,0 +1,78 @@
+"""The ledger: declared once, judged by its rules, and a changed result changes the verdict."""
+
+import math
+
+import pytest
+
+from polarity.analysis.claims import CLAIMS, OUTCOMES, judge, ledger
+from polarity.analysis.estimate import Estimate
+from polarity.analysis.rules import Above, Below, RatioLike, Within
+
+
+def estimate(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value, low, high, n=50, method="test")
+
+
+@pytest.mark.parametrize(
+    ("rule", "triple", "outcome"),
+    [
+        (Below(0), (-2, -3, -1), "reproduced"),
+        (Below(0), (-2, -3, 1), "partly"),
+        (Below(0), (-2, -3, 0), "partly"),
+        (Below(0), (0, -3, 3), "not reproduced"),
+        (Below(1), (0.5, 0.2, math.inf), "partly"),
+        (Above(0.99), (0.995, 0.991, 1), "reproduced"),
+        (Above(0.99), (0.995, 0.98, 1), "partly"),
+        (Above(0.99), (0.97, 0.95, 0.995), "not reproduced"),
+        (Within(0.05), (0.0, -0.04, 0.04), "reproduced"),
+        (Within(0.05), (0.0, -0.06, 0.04), "partly"),
+        (Within(0.05), (0.06, 0.01, 0.09), "not reproduced"),
+        (RatioLike(0.58), (0.6, 0.5, 0.9), "reproduced"),
+        (RatioLike(0.58), (0.6, 0.5, 1.1), "partly"),
+        (RatioLike(0.58), (0.8, 0.7, 0.9), "partly"),
+        (RatioLike(0.58), (1.2, 1.1, 1.4), "not reproduced"),
+    ],
+)
+def test_rules(rule, triple, outcome):
+    assert rule.decide(estimate(*triple)) == outcome
+
+
+def test_every_claim_can_be_won_and_lost():
+    """No rule may be one that a result cannot change."""
+    grid = [-10, -0.5, -0.01, 0, 0.3, 0.485, 0.585, 0.95, 0.995, 1.01, 10]
+    for claim in CLAIMS.values():
+        outcomes = {
+            judge(claim.id, estimate(v, v - w, v + w)).outcome for v in grid for w in (1e-3, 0.02, 3)
+        }
+        assert outcomes == set(OUTCOMES), claim.id
+
+
+def test_ids_name_their_page():
+    assert {claim.page for claim in CLAIMS.values()} == {"xor5d", "capacity", "theory"}
+
+
+def test_undefined_value_decides_against_the_claim():
+    verdict = judge("xor5d.time_60", estimate(math.nan, math.nan, math.nan))
+    assert verdict.outcome == "not reproduced"
+    assert "undefined" in verdict.explanation and "undefined" in verdict.ours
+
+
+def test_a_changed_result_changes_ledger_and_card():
+    claim = "xor5d.time_60"
+    good = ledger({claim: estimate(0.6, 0.4, 0.8)}).set_index("claim").verdict
+    bad = ledger({claim: estimate(1.6, 1.4, 1.8)}).set_index("claim").verdict
+    assert (good[claim], bad[claim]) == ("reproduced", "not reproduced")
+    assert "claim-reproduced" in judge(claim, estimate(0.6, 0.4, 0.8))._repr_html_()
+    assert "claim-not" in judge(claim, estimate(1.6, 1.4, 1.8))._repr_html_()
+
+
+def test_the_ledger_hides_nothing():
+    table = ledger({})
+    assert list(table.claim) == list(CLAIMS)
+    assert set(table.verdict) == {"not measured"}
+
+
+@pytest.mark.parametrize("call", [lambda e: judge("no.such", e), lambda e: ledger({"no.such": e})])
+def test_unknown_claim_is_named(call):
+    with pytest.raises(KeyError, match=r"no\.such.*xor5d\.less_data"):
+        call(estimate(0, 0, 0))
