@@ -2,7 +2,7 @@
 
 from ..protocols import CONDITIONS
 from .start import Templates, Weights, initial_weights, templates
-from .trainer import Trained, train_grid, train_networks, train_xor5d
+from .trainer import Trained, train_draws, train_grid, train_networks, train_xor5d
 
 __all__ = [
     "CONDITIONS",
@@ -11,6 +11,7 @@ __all__ = [
     "Weights",
     "initial_weights",
     "templates",
+    "train_draws",
     "train_grid",
     "train_networks",
     "train_xor5d",

@@ -7,6 +7,8 @@ processor, :mod:`~polarity.ensemble.batched` on an accelerator.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 import joblib
@@ -286,9 +288,10 @@ def train_grid(
     n_jobs: int = -1,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Train the whole grid of a protocol (default: the paper's): widths x sizes x conditions x trials (Figs 1 and 4).
+    """Train the whole grid of a protocol (default: the paper's): widths x sizes x conditions x trials.
 
     Every network is the one that :func:`train_xor5d` trains for the same width, size, seed and trial.
+    Figs 1 and 4.
 
     Returns
     -------
@@ -300,29 +303,76 @@ def train_grid(
     ValueError
         If the device or back end cannot be used here.
     """
+    protocol = XOR5DProtocol() if protocol is None else protocol
+    return _train_grids([protocol], device, backend, n_jobs, progress).isel(draw=0, drop=True)
+
+
+def train_draws(
+    protocol: XOR5DProtocol | None = None,
+    draws: int = 20,
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    n_jobs: int = -1,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Train the grid of a protocol on several independent draws of everything that is random.
+
+    Draw ``d`` is the protocol with seed ``protocol.seed + d``: other training and validation data,
+    initial weights, batches and resets. Its spread says how far a result depends on the draw; the
+    paper used a single one.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :func:`train_grid`, with a leading dimension ``draw`` whose coordinate is the seed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``draws`` is not a whole number of at least 1, or the device cannot be used here.
+    """
+    protocol = XOR5DProtocol() if protocol is None else protocol
+    draws = whole_number("draws", draws, at_least=1)
+    protocols = [replace(protocol, seed=protocol.seed + draw) for draw in range(draws)]
+    return _train_grids(protocols, device, backend, n_jobs, progress)
+
+
+def _train_grids(
+    protocols: Sequence[XOR5DProtocol], device: str, backend: str, n_jobs: int, progress: bool
+) -> xr.Dataset:
+    """Train protocols that differ in their seeds only, all cells in one pool."""
     backend, device = _resolve(backend, device)
-    p = XOR5DProtocol() if protocol is None else protocol
+    p = protocols[0]
     training = Training(p.epochs, p.batch_size, p.lr, p.reset, p.epsilon, p.match)
-    x_val, y_val = xor5d(p.n_val, p.seed, split="validation")
-    train_sets = {n: xor5d(n, p.seed) for n in p.sizes}
+    # The most expensive cells first, so that no thread is left with one at the end.
+    names = sorted(
+        product(range(len(protocols)), range(len(p.widths)), range(len(p.sizes))),
+        key=lambda name: (-p.sizes[name[2]], -p.widths[name[1]]),
+    )
 
     def tasks() -> Iterator[_Task]:
-        # The most expensive cells first, so that no thread is left with one at the end.
-        for n in sorted(p.sizes, reverse=True):
-            for width in sorted(p.widths, reverse=True):
-                data = (*train_sets[n], x_val, y_val)
-                cell = _cell(data, width, p.trials, p.conditions, p.epochs, p.seed)
-                name = (p.widths.index(width), p.sizes.index(n))
-                yield _Task(name, cell, training, slice(None), backend, device)
+        for name in names:
+            seed, width, n = protocols[name[0]].seed, p.widths[name[1]], p.sizes[name[2]]
+            data = (*xor5d(n, seed), *xor5d(p.n_val, seed, split="validation"))
+            cell = _cell(data, width, p.trials, p.conditions, p.epochs, seed)
+            yield _Task(name, cell, training, slice(None), backend, device)
 
-    shape = (len(p.widths), len(p.sizes), len(p.conditions), p.trials, p.epochs)
+    inner = (len(p.conditions), p.trials, p.epochs)
+    shape = (len(protocols), len(p.widths), len(p.sizes), *inner)
     loss, accuracy = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    for task, task_loss, task_accuracy, _ in _run(tasks(), p.networks, backend, n_jobs, progress):
-        loss[task.name] = task_loss.reshape(shape[2:])
-        accuracy[task.name] = task_accuracy.reshape(shape[2:])
+    networks = len(protocols) * p.networks
+    for task, task_loss, task_accuracy, _ in _run(tasks(), networks, backend, n_jobs, progress):
+        loss[task.name] = task_loss.reshape(inner)
+        accuracy[task.name] = task_accuracy.reshape(inner)
     return _dataset(
         loss,
         accuracy,
-        ("width", "n_train", "condition", "trial", "epoch"),
-        {"width": list(p.widths), "n_train": list(p.sizes), "condition": list(p.conditions)},
+        ("draw", "width", "n_train", "condition", "trial", "epoch"),
+        {
+            "draw": [q.seed for q in protocols],
+            "width": list(p.widths),
+            "n_train": list(p.sizes),
+            "condition": list(p.conditions),
+        },
     )
