@@ -1,0 +1,167 @@
+"""The reset step of Algorithm 1 and its four rules (paper: Algorithm 1; compared in Fig C.1).
+
+A template says of every weight which sign it must have: -1, +1, or 0 for "unconstrained". A weight
+*violates* its template where ``template * sign(weight) < 0``; zero violates nothing. A rule is a
+pure, elementwise function that says what a violating weight becomes; :func:`reset_` puts it there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Real
+from types import MappingProxyType
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+__all__ = ["RESET_RULES", "Rule", "flip", "posCon", "posRand", "reset_", "violators", "zero"]
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""The dtypes of weights that have a polarity here."""
+
+Rule: TypeAlias = Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor]
+"""``rule(weight, template, epsilon, generator)`` -> replacements, broadcastable to ``weight``."""
+
+
+def posCon(
+    weight: Tensor, template: Tensor, epsilon: float, generator: torch.Generator | None
+) -> Tensor:
+    """Return ``template * epsilon``: the right sign, one constant magnitude."""
+    return template * epsilon
+
+
+def posRand(
+    weight: Tensor, template: Tensor, epsilon: float, generator: torch.Generator | None
+) -> Tensor:
+    """Return ``template * U(0, epsilon)``: the right sign, a small random magnitude.
+
+    This is the rule of every figure of the paper but C.1. The draw is uniform on
+    ``[tiny, epsilon]`` with ``tiny`` the smallest normal number of the weight's dtype, so that no
+    draw is exactly 0. It is one ``torch.rand`` of the weight's shape (float64 for float64, else
+    float32): how far the generator moves depends on the shape alone, never on who violates, so
+    runs that share a generator seed stay paired.
+    """
+    tiny = torch.finfo(weight.dtype).tiny
+    dtype = torch.promote_types(weight.dtype, torch.float32)
+    draw = torch.rand(weight.shape, dtype=dtype, device=weight.device, generator=generator)
+    magnitude = draw.mul_(epsilon - tiny).add_(tiny)
+    return magnitude.to(weight.dtype).mul_(template)
+
+
+def zero(
+    weight: Tensor, template: Tensor, epsilon: float, generator: torch.Generator | None
+) -> Tensor:
+    """Return 0: projection onto the weights that respect the template (projected SGD)."""
+    return weight.new_zeros(())
+
+
+def flip(
+    weight: Tensor, template: Tensor, epsilon: float, generator: torch.Generator | None
+) -> Tensor:
+    """Return ``-weight``: the right sign, the same magnitude."""
+    return -weight
+
+
+RESET_RULES: Mapping[str, Rule] = MappingProxyType(
+    {rule.__name__: rule for rule in (posCon, posRand, zero, flip)}
+)
+"""The four rules under the paper's names."""
+
+
+def violators(weight: Tensor, template: Tensor) -> Tensor:
+    """Return where ``template * sign(weight) < 0``, as booleans of the weight's shape.
+
+    NaN is no violator, because it has no sign to correct: a reset must not hide it.
+    """
+    # A template entry is -1, 0 or +1, so the product with the weight itself has the same sign.
+    return template * weight < 0
+
+
+@torch.no_grad()
+def reset_(
+    weight: Tensor,
+    template: Tensor,
+    rule: str = "posRand",
+    epsilon: float = 1e-3,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Reset, in place, the weights that violate their template (paper: Algorithm 1).
+
+    Parameters
+    ----------
+    weight : Tensor
+        Weights of one layer: any shape, strides and device; float16, bfloat16, float32, float64.
+    template : Tensor
+        Entries -1, 0 (unconstrained) or +1, of any real dtype, with the weight's shape and device.
+        The values are trusted: :class:`~polarity.PolarityTemplate` checks them, once.
+    rule : {"posRand", "posCon", "zero", "flip"}
+        What a violating weight becomes.
+    epsilon : float
+        Largest magnitude after ``posRand``, the magnitude after ``posCon``.
+    generator : torch.Generator, optional
+        Source of the ``posRand`` draws, on the weight's device; torch's own by default.
+
+    Returns
+    -------
+    Tensor
+        Number of weights reset, a 0-dimensional int64 tensor on the weight's device (reading it
+        waits for the device, calling this function does not).
+
+    Raises
+    ------
+    TypeError
+        If the weight is not of one of the four dtypes.
+    ValueError
+        If the shapes differ, the rule is unknown, or ``epsilon`` is not a finite number > 0 that
+        the weight's dtype can hold.
+
+    Notes
+    -----
+    Afterwards no weight violates the template. NaN stays NaN; all other weights keep their bits.
+    """
+    check_rule(rule)
+    check_epsilon(epsilon, weight.dtype)
+    if weight.shape != template.shape:
+        raise ValueError(
+            f"template must have the weight's shape {tuple(weight.shape)}, "
+            f"got {tuple(template.shape)}"
+        )
+    template = template.to(weight.dtype)
+
+    wrong = violators(weight, template)
+    replacement = RESET_RULES[rule](weight, template, epsilon, generator)
+    torch.where(wrong, replacement, weight, out=weight)
+    return wrong.count_nonzero()
+
+
+def check_rule(rule: str) -> None:
+    """Raise ValueError unless ``rule`` names one of :data:`RESET_RULES`."""
+    if not isinstance(rule, str) or rule not in RESET_RULES:
+        raise ValueError(f"reset rule must be one of {', '.join(RESET_RULES)}, got {rule!r}")
+
+
+def check_epsilon(
+    epsilon: float, dtype: torch.dtype | None = None, name: str = "the weight"
+) -> None:
+    """Raise unless ``epsilon`` is a finite number > 0 that ``dtype`` holds as a normal number."""
+    if isinstance(epsilon, bool) or not isinstance(epsilon, Real):
+        raise TypeError(f"epsilon must be a number, got {epsilon!r}")
+    if not (epsilon > 0 and math.isfinite(epsilon)):
+        raise ValueError(f"epsilon must be a finite number > 0, got {epsilon}")
+    if dtype is None:
+        return
+    if dtype not in DTYPES:
+        raise TypeError(f"{name} must have a dtype among {dtypes()}, got {dtype}")
+    limits = torch.finfo(dtype)
+    if not limits.tiny <= epsilon <= limits.max:
+        raise ValueError(
+            f"epsilon must lie in [{limits.tiny:.3g}, {limits.max:.3g}], the normal numbers of "
+            f"{dtype}, the dtype of {name}, got {epsilon}"
+        )
+
+
+def dtypes() -> str:
+    """Return the names of :data:`DTYPES` for an error message."""
+    return ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
