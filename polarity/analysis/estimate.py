@@ -1,0 +1,138 @@
+"""A number with its interval: what every statistic of this package returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from polarity._checks import open_unit_interval, whole_number
+
+__all__ = ["Estimate"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its interval, and what they were computed from.
+
+    Formatting writes the value and the interval with one format specification, in words that
+    survive infinite and undefined bounds:
+
+    >>> share = Estimate(0.58, 0.451, 0.702, n=50, method="share of trials, Wilson interval")
+    >>> print(f"{share:.1%}")
+    58.0 % (45.1 % to 70.2 %)
+    >>> print(Estimate(math.inf, 12, math.inf, n=7, method="median"))
+    ∞ (12 to ∞)
+
+    Parameters
+    ----------
+    value : float
+        The estimate. NaN where it is undefined (the median of no trials), infinite where it lies
+        beyond what was observed (the median of trials most of which never got there).
+    low, high : float
+        The ends of the interval, ``low <= high``. Infinite where the sample puts no bound on that
+        side; both NaN where no interval exists.
+    n : int
+        Number of observations behind it.
+    confidence : float
+        Level of the interval, strictly between 0 and 1.
+    method : str
+        What the value is and how the interval was made, in words for a caption.
+
+    Raises
+    ------
+    TypeError
+        If a number is a bool, complex or no number at all.
+    ValueError
+        If ``low > high``, if only one of them is NaN, if `n` is negative, if `confidence` is
+        outside (0, 1), or if `method` is empty.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    confidence: float = 0.95
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high"):
+            object.__setattr__(self, name, _real(name, getattr(self, name)))
+        object.__setattr__(self, "n", whole_number("n", self.n, at_least=0))
+        object.__setattr__(self, "confidence", open_unit_interval("confidence", self.confidence))
+        if not isinstance(self.method, str) or not self.method.strip():
+            raise ValueError(f"method must say how the estimate was made, got {self.method!r}")
+        if math.isnan(self.low) != math.isnan(self.high):
+            raise ValueError(
+                f"low and high must both be NaN or neither, got {self.low} and {self.high}"
+            )
+        if self.low > self.high:
+            raise ValueError(f"low must not exceed high, got {self.low} and {self.high}")
+
+    def to_dict(self) -> dict[str, float | int | str]:
+        """The fields as plain values for strict JSON, which knows no NaN and no infinity.
+
+        Those become the strings ``"nan"``, ``"inf"`` and ``"-inf"``, so that "undefined" and
+        "never" stay apart; `from_dict` reads them back.
+        """
+        return {
+            field.name: str(item) if isinstance(item, float) and not math.isfinite(item) else item
+            for field in fields(self)
+            for item in [getattr(self, field.name)]
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Estimate:
+        """The estimate that `to_dict` wrote.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing or unknown, or if a value is not allowed (see the class).
+        TypeError
+            If a value has the wrong type.
+        """
+        names = {field.name for field in fields(cls)}
+        if set(data) != names:
+            raise ValueError(
+                f"an estimate has the fields {sorted(names)}; "
+                f"missing {sorted(names - set(data))}, unknown {sorted(set(data) - names)}"
+            )
+        special = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+        plain = {
+            key: special.get(item, item) if isinstance(item, str) and key != "method" else item
+            for key, item in data.items()
+        }
+        return cls(**plain)  # type: ignore[arg-type]  # checked in __post_init__
+
+    def __format__(self, spec: str) -> str:
+        spec = spec or ".4g"
+        value = _words(self.value, spec)
+        if not math.isnan(self.low):
+            return f"{value} ({_words(self.low, spec)} to {_words(self.high, spec)})"
+        return value if math.isnan(self.value) else f"{value} (no interval)"
+
+    def __str__(self) -> str:
+        return format(self)
+
+
+def _real(name: str, value: object) -> float:
+    # float() would also take strings and True.
+    if isinstance(value, (bool, str, bytes)):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    try:
+        return float(value)  # type: ignore[arg-type]  # that is what is being tested
+    except TypeError:
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+
+
+def _words(number: float, spec: str) -> str:
+    """One number as British typography has it: a real minus, a space before the per cent sign."""
+    if math.isnan(number):
+        return "undefined"
+    if math.isinf(number):
+        return "∞" if number > 0 else "−∞"
+    text = format(number, spec)
+    if text.startswith("-"):
+        text = "−" + text[1:]
+    return text.replace("%", "\u00a0%")  # no-break, so that no line ends before the sign
