@@ -1,0 +1,81 @@
+# `make help` lists the commands. Each does all its own set-up, and writes nothing outside this folder.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+ARGS ?=
+
+# Caches, settings and logs of every tool go below .cache. The same list is in
+# polarity/publishing/environment.py, for those who do without make.
+CACHE := $(CURDIR)/.cache
+export IPYTHONDIR := $(CACHE)/ipython
+export JUPYTER_CONFIG_DIR := $(CACHE)/jupyter/config
+export JUPYTER_DATA_DIR := $(CACHE)/jupyter/data
+export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
+export MPLCONFIGDIR := $(CACHE)/matplotlib
+export NUMBA_CACHE_DIR := $(CACHE)/numba
+export TORCH_HOME := $(CACHE)/torch
+export XDG_CACHE_HOME := $(CACHE)/xdg/cache
+export XDG_CONFIG_HOME := $(CACHE)/xdg/config
+export XDG_DATA_HOME := $(CACHE)/xdg/data
+export JUPYTER_PATH := $(CURDIR)/$(VENV)/share/jupyter
+export JUPYTER_PREFER_ENV_PATH := 1
+export PIP_CACHE_DIR := $(CACHE)/pip
+export UV_CACHE_DIR := $(CACHE)/uv
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Modules of another Python must not leak into this one.
+unexport PYTHONPATH PYTHONHOME MPLBACKEND
+
+.PHONY: help venv book smoke test bench lock clean distclean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+book: $(READY) ## execute what changed, render the book, say where it is (ARGS="--only xor5d")
+	@$(PY) -m polarity.publishing.build $(ARGS)
+
+smoke: $(READY) ## the same in a minute, at sizes that only show that everything works
+	@$(PY) -m polarity.publishing.build --tier smoke $(ARGS)
+
+test: $(READY) ## run all tests; they include `make smoke` (ARGS="-k reset -x")
+	@MPLBACKEND=agg $(PY) -m pytest $(ARGS)
+
+bench: $(VENV)/.bench ## measure the trainer against PyTorch, one network at a time, and JAX
+	@$(PY) -m benchmarks $(ARGS)
+
+venv: $(READY) ## make .venv from constraints.txt; done by the others on demand
+
+# The stamp is removed before anything is installed and written after everything is. Without it, an
+# environment is what an interrupted set-up left, and is made anew.
+$(READY): pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || \
+	  { echo "There is no $(PYTHON). Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$("$(PYTHON)" -V 2>&1). Choose another: make PYTHON=python3.12"; exit 1; }
+	@if [ -e $(VENV) ] && [ ! -e $(VENV)/pyvenv.cfg ] && [ -n "$$(ls -A $(VENV))" ]; then \
+	  echo "$(VENV) exists and is no Python environment; move it away"; exit 1; fi
+	@if [ -e $(READY) ] && $(PY) -c pass 2>/dev/null; then \
+	  echo "Bringing $(VENV) up to date"; rm -f $(READY) $(VENV)/.bench; \
+	else \
+	  echo "Making $(VENV)"; "$(PYTHON)" -m venv --clear $(VENV); \
+	fi
+	@$(PY) -m pip install --quiet -c constraints.txt setuptools wheel
+	$(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[test]'
+	@touch $(READY)
+
+$(VENV)/.bench: $(READY)
+	$(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[bench]'
+	@touch $@
+
+lock: $(READY) ## resolve constraints.txt and environment.yml anew (ARGS=--upgrade for newer versions)
+	@$(PY) -m pip install --quiet uv
+	$(PY) -m uv pip compile pyproject.toml --output-file constraints.txt \
+	  --custom-compile-command "make lock" $(ARGS)
+	@$(PY) -m polarity.publishing.lock
+
+clean: ## remove the book, its kept results and all caches
+	rm -rf _build .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+distclean: clean ## remove .venv as well
+	rm -rf $(VENV) polarity.egg-info

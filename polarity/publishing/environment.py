@@ -1,0 +1,70 @@
+"""Where the repository is, and an environment in which nothing is written outside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["contained_environment", "repository_root"]
+
+
+def repository_root() -> Path | None:
+    """Return the clone that holds this package, or None for a package installed without one.
+
+    It is found from the place of the package, never from the working directory: papermill may run
+    a notebook anywhere.
+    """
+    import polarity
+
+    root = Path(polarity.__file__).resolve().parents[1]
+    return root if (root / "pyproject.toml").is_file() else None
+
+
+def contained_environment(root: Path) -> dict[str, str]:
+    """Return the variables that keep every cache, setting and log below ``root/.cache``.
+
+    The Makefile exports the same ones; they are repeated here so that ``python -m
+    polarity.publishing.build`` behaves alike without it.
+
+    Parameters
+    ----------
+    root
+        The clone.
+
+    Returns
+    -------
+    dict
+        Variables to set. ``JUPYTER_PATH`` puts the kernel of the running Python first, whatever
+        kernels the user has installed elsewhere under the same name.
+    """
+    cache = root / ".cache"
+    places = {
+        "IPYTHONDIR": "ipython",
+        "JUPYTER_CONFIG_DIR": "jupyter/config",
+        "JUPYTER_DATA_DIR": "jupyter/data",
+        "JUPYTER_RUNTIME_DIR": "jupyter/runtime",
+        "MPLCONFIGDIR": "matplotlib",
+        "NUMBA_CACHE_DIR": "numba",
+        "TORCH_HOME": "torch",
+        "XDG_CACHE_HOME": "xdg/cache",
+        "XDG_CONFIG_HOME": "xdg/config",
+        "XDG_DATA_HOME": "xdg/data",
+    }
+    variables = {name: str(cache / place) for name, place in places.items()}
+    variables["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
+    variables["JUPYTER_PREFER_ENV_PATH"] = "1"
+    return variables
+
+
+def enter(root: Path) -> None:
+    """Apply :func:`contained_environment` to this process and the kernels it will start."""
+    variables = contained_environment(root)
+    os.environ.update(variables)
+    for name, value in variables.items():
+        if value.startswith(str(root / ".cache")) and name != "JUPYTER_PATH":
+            Path(value).mkdir(parents=True, exist_ok=True)
+    # A backend chosen for scripts would silence the inline figures of a notebook.
+    os.environ.pop("MPLBACKEND", None)
+    # Keep the debugger's advice on frozen modules out of the terminal.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")

@@ -1,0 +1,276 @@
+"""Execute one page with papermill, and accept the result only if it is fit to publish."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .notebooks import SCHEME
+from .page import EXECUTED, METADATA, stored
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from .sources import PageSource
+
+__all__ = ["PageError", "TerminalLine", "check_kernel", "execute", "strip_progress"]
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# "loading:  45%|####5     | 45/100 [00:01<00:01, 44.9it/s]" or, without a total,
+# "loading: 12it [00:00, 11.9it/s]"; and the empty bar of tqdm's first moment.
+PROGRESS = re.compile(
+    r"""^(?:[^\n]*?:\s*)?\s*
+        (?: \d+% \| .* \| .* \[ .* \]
+          | [\d.]+[A-Za-zµ]*\s*[^\s\[]*\s*\[ \d+:\d\d .* \] )
+        [^\n]*$""",
+    re.VERBOSE,
+)
+
+
+class PageError(Exception):
+    """A page failed; the message holds the page, the cell and the traceback."""
+
+
+def strip_progress(text: str) -> str:
+    """Return what a cell wrote to its error stream besides progress bars.
+
+    Parameters
+    ----------
+    text
+        Everything that the cell wrote there, in order.
+
+    Examples
+    --------
+    >>> strip_progress("\\r 50%|#####     | 1/2 [00:00<00:00, 9.1it/s]\\nUserWarning: beware\\n")
+    'UserWarning: beware'
+    """
+    parts = re.split(r"[\r\n]", ANSI.sub("", text))
+    return "\n".join(part for part in parts if part.strip() and not PROGRESS.match(part))
+
+
+class TerminalLine:
+    """One line of the terminal that shows the latest progress bar of the kernel.
+
+    Papermill writes to it whatever a cell writes to its error stream.
+    """
+
+    def __init__(self, position: int, *, disable: bool) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=0, position=position, bar_format="{desc}", leave=False, disable=disable
+        )
+        self._disable = disable
+        self._text = ""
+
+    def write(self, text: str) -> int:
+        """Show the last line that is not empty."""
+        if not self._disable:
+            parts = re.split(r"[\r\n]", ANSI.sub("", self._text + text))
+            self._text = parts[-1]
+            shown = next((part for part in reversed(parts) if part.strip()), "")
+            width = shutil.get_terminal_size().columns - 1
+            self._bar.set_description_str(shown.strip()[:width])
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: every write is shown at once."""
+
+    def __enter__(self) -> TerminalLine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+
+def check_kernel() -> None:
+    """Make sure that ``python3`` is the Python that runs this.
+
+    Raises
+    ------
+    PageError
+        If another kernel of that name comes first.
+    """
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    try:
+        executable = KernelSpecManager().get_kernel_spec("python3").argv[0]
+    except NoSuchKernel:
+        raise PageError("there is no Jupyter kernel python3: run `make venv`") from None
+    # Jupyter replaces these by the running Python.
+    if executable in {"python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"}:
+        return
+    if Path(executable).absolute() != Path(sys.executable).absolute():
+        raise PageError(f"the kernel python3 is {executable}, not {sys.executable}")
+
+
+def execute(
+    page: PageSource,
+    target: Path,
+    *,
+    tier: str,
+    root: Path,
+    executed: Iterable[Path] = (),
+    record: Mapping[str, Any] | None = None,
+    interactive: bool = False,
+) -> None:
+    """Execute a page and, if it is fit to publish, write it to ``target`` in one step.
+
+    Parameters
+    ----------
+    page
+        The page.
+    target
+        The executed notebook. It appears complete or not at all.
+    tier
+        ``"live"`` or ``"smoke"``.
+    root
+        The clone; the working directory of the notebook.
+    executed
+        Executed notebooks that the page draws on.
+    record
+        Facts to keep in the notebook's metadata.
+    interactive
+        Show progress bars.
+
+    Raises
+    ------
+    PageError
+        If a cell fails, writes anything but progress bars to the error stream, or stores an error;
+        if the kernel dies; or if the page does not end with its provenance card. The notebook as
+        far as it got is kept beside ``target`` as ``NAME.failed.ipynb``.
+    """
+    import json
+
+    import nbformat
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    failed = target.parent / f"{page.name}.failed.ipynb"
+    handle, name = tempfile.mkstemp(
+        prefix=f".{page.name}-", suffix=".partial.ipynb", dir=target.parent
+    )
+    os.close(handle)
+    partial = Path(name)
+    os.environ[EXECUTED] = json.dumps([str(path) for path in executed])
+    try:
+        with TerminalLine(2, disable=not interactive) as line:
+            papermill.execute_notebook(
+                _literal_path(f"{SCHEME}{page.path}"),
+                _literal_path(partial),
+                parameters=page.parameters(tier) or None,
+                cwd=root,
+                progress_bar={"desc": f"  {page.name}", "position": 1, "leave": False}
+                if interactive
+                else False,
+                stderr_file=line,
+                # Without it every kernel warns that its messages are sent in plain text.
+                config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+            )
+        notebook = nbformat.read(partial, as_version=4)
+        _accept(page, notebook)
+        _check_card(page, partial)
+        facts = notebook.metadata.papermill
+        facts.input_path, facts.output_path = f"{SCHEME}{page.docname}.md", f"{page.name}.ipynb"
+        notebook.metadata[METADATA] = {**notebook.metadata.get(METADATA, {}), **(record or {})}
+        with partial.open("w", encoding="utf-8") as file:
+            nbformat.write(notebook, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+        failed.unlink(missing_ok=True)
+    except papermill.PapermillExecutionError as error:
+        os.replace(partial, failed)
+        raise PageError(_describe(page, error, failed)) from None
+    except DeadKernelError:
+        raise PageError(
+            f"{page.name}: the kernel died, perhaps for want of memory, while it ran\n"
+            + _running_cell(partial)
+        ) from None
+    except PageError:
+        os.replace(partial, failed)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+        del os.environ[EXECUTED]
+
+
+def _literal_path(path: str | Path) -> str:
+    """Escape braces: papermill takes paths for format strings."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _accept(page: PageSource, notebook: NotebookNode) -> None:
+    """Remove progress bars; refuse every other word on the error stream, and stored errors."""
+    for number, cell in enumerate(_code_cells(notebook), start=1):
+        errors = [output for output in cell.outputs if output.output_type == "error"]
+        if errors:
+            raise PageError(
+                f"{page.name}: code cell {number} stores an error output, {errors[0].ename}: "
+                f"{errors[0].evalue}; catch the exception and print its message"
+            )
+        streams = [
+            output
+            for output in cell.outputs
+            if output.output_type == "stream" and output.name == "stderr"
+        ]
+        rest = strip_progress("".join(output.text for output in streams))
+        if rest:
+            raise PageError(
+                f"{page.name}: code cell {number} wrote to its error stream; a published page has "
+                f"no warnings\n\n{_indent(cell.source)}\n\n{rest}"
+            )
+        cell.outputs = [output for output in cell.outputs if output not in streams]
+
+
+def _check_card(page: PageSource, path: Path) -> None:
+    _, cards = stored(path)
+    if len(cards) != 1:
+        raise PageError(
+            f"{page.name}: a page has one provenance card, got {len(cards)}: end it with "
+            "page.provenance()"
+        )
+    if cards[0]["page"] != page.name:
+        raise PageError(
+            f"{page.name}: the page calls itself {cards[0]['page']!r}; write Page({page.name!r})"
+        )
+
+
+def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _describe(page: PageSource, error: Any, failed: Path) -> str:
+    traceback = "\n".join(error.traceback) or f"{error.ename}: {error.evalue}"
+    return (
+        f"{page.name}: cell [{error.exec_count}] of {page.path.name} failed\n\n"
+        f"{_indent(error.source)}\n\n{ANSI.sub('', traceback)}\n\n"
+        f"As far as it got: {failed}"
+    )
+
+
+def _running_cell(path: Path) -> str:
+    import nbformat
+
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.metadata.get("papermill", {}).get("status") == "running":
+            return _indent(str(cell.source))
+    return ""
+
+
+def _indent(source: str) -> str:
+    return "\n".join(f"    {line}" for line in source.splitlines())

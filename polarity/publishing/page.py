@@ -1,0 +1,369 @@
+"""One page of the book while it runs: its parameters, its numbers, its claims, its provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from . import provenance as provenance_module
+from .environment import repository_root
+from .notebooks import check_parameters, injected_cells, overridden
+from .provenance import Provenance
+
+if TYPE_CHECKING:
+    from polarity.analysis.claims import Verdict
+
+__all__ = ["EXECUTED", "TIERS", "Measurement", "Page", "collect_measurements", "executed_notebooks"]
+
+TIERS = ("live", "smoke")
+#: The environment variable through which the builder hands a page the executed notebooks that it
+#: asked for (front matter ``polarity: {after: [...]}``): a JSON list of paths.
+EXECUTED = "POLARITY_EXECUTED"
+METADATA = "polarity"  # our corner of an output's metadata
+
+
+class SupportsEstimate(Protocol):
+    """What a measurement needs: :class:`polarity.analysis.statistics.Estimate` has it."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the estimate as a dictionary of numbers and strings."""
+        ...
+
+
+class Measurement(NamedTuple):
+    """What a page measured for one claim."""
+
+    estimate: dict[str, Any]
+    """The arguments of :class:`polarity.analysis.statistics.Estimate`."""
+    page: str
+    provenance: dict[str, Any]
+
+
+class Page:
+    """One page of the book; made by the first cell after its parameters.
+
+    It refuses parameters that the page does not have, sets the style of figures, and starts the
+    clock.
+
+    Parameters
+    ----------
+    name
+        Name of the notebook without its ending: ``"xor5d"`` for ``book/xor5d.md``.
+    tier
+        ``"live"``, or ``"smoke"`` for a run of seconds that only shows that everything works.
+
+    Raises
+    ------
+    ValueError
+        If ``name`` or ``tier`` is not allowed.
+    ParameterError
+        If papermill injected a parameter that is unknown or of another type.
+
+    Examples
+    --------
+    >>> page = Page("xor5d", tier=tier)                       # doctest: +SKIP
+    >>> page.glue("gain", 0.42)                               # doctest: +SKIP
+    >>> page.measure("xor-epochs-60", estimate)               # doctest: +SKIP
+    >>> page.provenance()                                     # doctest: +SKIP
+
+    In the prose: ``{glue:text}`gain:.2f```; from another page
+    ``{glue:text}`xor5d.ipynb::gain:.2f```.
+    """
+
+    def __init__(self, name: str, tier: str = "live") -> None:
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(f"name must be a file name such as 'xor5d', got {name!r}")
+        self.name = name
+        self._history_check()
+        if tier not in TIERS:
+            raise ValueError(f"tier must be one of {', '.join(TIERS)}; got {tier!r}")
+        self.tier = tier
+        self._claims: set[str] = set()
+        self._commit = provenance_module.commit()
+        self._started = datetime.now(UTC)
+        self._clock = time.perf_counter()
+        self._use_style()
+        if tier == "smoke":
+            _display_html(
+                '<aside class="smoke-note"><strong>Smoke run.</strong> This page was run at a size '
+                "that only shows that it works. Its numbers and verdicts mean nothing.</aside>",
+                "Smoke run: the numbers and verdicts of this page mean nothing.",
+            )
+
+    def _history_check(self) -> None:
+        """Compare what papermill injected with what the page declares."""
+        shell = _shell()
+        namespace: Mapping[str, Any] = shell.user_ns if shell else {}
+        declared, injected = injected_cells(namespace.get("In", []))
+        if injected:
+            check_parameters(declared, injected, page=self.name)
+        else:
+            declared = _declared_in(namespace.get("In", []))
+        self._changed = overridden(declared, injected)
+        self._parameters = {
+            name: namespace.get(name, default) for name, default in declared.items()
+        }
+
+    @staticmethod
+    def _use_style() -> None:
+        from polarity.analysis.figures import use_style
+
+        use_style()
+
+    def glue(self, name: str, value: object) -> None:
+        """Make a value available to the prose, as ``{glue:text}`name:.2f```.
+
+        Parameters
+        ----------
+        name
+            Unique on the page.
+        value
+            A number or a string. Numbers of NumPy, PyTorch and xarray become Python's: theirs print
+            as ``np.float64(...)`` and break the format. An estimate is glued three times, as
+            ``name``, ``name_low`` and ``name_high``.
+
+        Raises
+        ------
+        TypeError
+            If the value is neither.
+        """
+        from myst_nb import glue
+
+        if all(hasattr(value, part) for part in ("value", "low", "high")):
+            for suffix, part in (("", "value"), ("_low", "low"), ("_high", "high")):
+                self.glue(name + suffix, getattr(value, part))
+            return
+        glue(name, _scalar(name, value), display=False)
+
+    def measure(self, claim_id: str, estimate: SupportsEstimate) -> Verdict:
+        """Judge a claim, show its card, and store the measurement for the ledger.
+
+        Parameters
+        ----------
+        claim_id
+            A key of :data:`polarity.analysis.claims.CLAIMS`.
+        estimate
+            What this page measured.
+
+        Returns
+        -------
+        Verdict
+
+        Raises
+        ------
+        ValueError
+            If this page has already measured that claim.
+        """
+        from polarity.analysis.claims import judge
+
+        if claim_id in self._claims:
+            raise ValueError(f"page {self.name} has already measured claim {claim_id!r}")
+        verdict = judge(claim_id, estimate)  # type: ignore[arg-type]
+        self._claims.add(claim_id)
+        stored = {"claim": claim_id, "estimate": _to_json(estimate.to_dict())}
+        _display(verdict, {METADATA: {"measurement": stored}})
+        return verdict
+
+    def provenance(self) -> None:
+        """Show the card with what stands behind this page; the last cell of every page."""
+        parameters = self._parameters
+        card = Provenance(
+            page=self.name,
+            tier=self.tier,
+            commit=self._commit.id if self._commit else None,
+            dirty=self._commit.dirty if self._commit else False,
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=round(time.perf_counter() - self._clock, 3),
+            parameters=_to_json(parameters),
+            changed=_to_json(self._changed),
+            versions=provenance_module.versions(),
+            device=provenance_module.device(parameters),
+            system=provenance_module.system(),
+            command=provenance_module.repeat_command(self.name, self._changed),
+        )
+        _display(card, {METADATA: {"provenance": card.to_dict()}})
+
+
+def _shell() -> Any:
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+def _declared_in(history: Iterable[str]) -> dict[str, object]:
+    """Return the parameters of a page that runs as it stands: its first cell of assignments."""
+    from .notebooks import NotebookError, assignments
+
+    for source in history:
+        try:
+            if source.strip() and (values := assignments(source)):
+                return values
+        except NotebookError:
+            continue
+    return {}
+
+
+def _display(thing: object, metadata: dict[str, Any]) -> None:
+    from IPython.display import display
+
+    display(thing, metadata=metadata)
+
+
+def _display_html(page: str, text: str) -> None:
+    from IPython.display import display
+
+    display({"text/html": page, "text/plain": text}, raw=True)
+
+
+def _scalar(name: str, value: object) -> str | bool | int | float:
+    """Turn a number of any library into Python's own."""
+    if callable(item := getattr(value, "item", None)):
+        value = item()
+    match value:
+        case str() | bool():
+            return value
+        case numbers.Integral():
+            return int(value)
+        case numbers.Real():
+            return float(value)
+        case _:
+            raise TypeError(
+                f"glue takes a number or a string, got {type(value).__name__} for {name!r}"
+            )
+
+
+def _to_json(value: Any) -> Any:
+    """Write NaN and the infinities as strings: JSON has no word for them."""
+    match value:
+        case dict():
+            return {str(key): _to_json(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [_to_json(entry) for entry in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+        case _:
+            return value
+
+
+def _from_json(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and value in {"nan", "inf", "-inf"} else value
+
+
+def stored(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the measurements and the provenance cards stored in an executed notebook."""
+    import nbformat
+
+    measurements, cards = [], []
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            ours = output.get("metadata", {}).get(METADATA, {})
+            if "measurement" in ours:
+                measurements.append(dict(ours["measurement"]))
+            if "provenance" in ours:
+                cards.append(dict(ours["provenance"]))
+    return measurements, cards
+
+
+def collect_measurements(paths: Iterable[str | Path]) -> dict[str, Measurement]:
+    """Read back what pages measured.
+
+    Parameters
+    ----------
+    paths
+        Executed notebooks, for instance those of :func:`executed_notebooks`.
+
+    Returns
+    -------
+    dict
+        claim identifier -> :class:`Measurement`.
+
+    Raises
+    ------
+    ValueError
+        If two pages measured the same claim, or a notebook has no provenance card.
+    """
+    found: dict[str, Measurement] = {}
+    for path in map(Path, paths):
+        measurements, cards = stored(path)
+        if not cards:
+            raise ValueError(f"{path.name} has no provenance card: end it with page.provenance()")
+        card = cards[-1]
+        for measurement in measurements:
+            claim = str(measurement["claim"])
+            if claim in found:
+                raise ValueError(
+                    f"claim {claim!r} was measured by two pages, {found[claim].page} and "
+                    f"{card['page']}"
+                )
+            estimate = {key: _from_json(v) for key, v in measurement["estimate"].items()}
+            found[claim] = Measurement(estimate, str(card["page"]), card)
+    return found
+
+
+def executed_notebooks(names: Iterable[str], tier: str = "live") -> list[Path]:
+    """Return the executed notebooks of other pages, for a page that draws on them.
+
+    Within ``make book`` they are the ones this build has just made or kept; there the page's front
+    matter must name them, so that the page is executed after them and again when they change::
+
+        polarity:
+          after: [xor5d, capacity]
+
+    Otherwise (papermill by hand, JupyterLab) they are the latest that ``make book`` has kept.
+
+    Parameters
+    ----------
+    names
+        Names of the pages.
+    tier
+        The tier of this page.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one has not been executed yet; the message tells how to do so.
+    ValueError
+        If, within ``make book``, the front matter does not name one of them.
+    """
+    handed = os.environ.get(EXECUTED)
+    found = []
+    for name in names:
+        if handed is not None:
+            paths = [Path(path) for path in json.loads(handed)]
+            matching = [path for path in paths if path_page(path) == name]
+            if not matching:
+                raise ValueError(f"add {name} to `polarity: after:` in the front matter")
+        else:
+            root = repository_root()
+            folder = root / "_build" / "executed" / tier if root else Path()
+            matching = kept(folder, name)
+            if not matching:
+                make = "make smoke" if tier == "smoke" else "make book"
+                raise FileNotFoundError(
+                    f"page {name} has not been executed at tier {tier!r}: run `{make}` first"
+                )
+        found.append(matching[0])
+    return found
+
+
+def path_page(path: Path) -> str:
+    """Return the page of an executed notebook ``NAME-KEY.ipynb``."""
+    return path.stem.rpartition("-")[0]
+
+
+def kept(folder: Path, name: str) -> list[Path]:
+    """Return the executed notebooks of a page, the last used first."""
+    paths = [path for path in folder.glob(f"{name}-*.ipynb") if path_page(path) == name]
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)

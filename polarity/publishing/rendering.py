@@ -1,0 +1,134 @@
+"""From executed notebooks to HTML: stage the sources, run Jupyter Book, check what came out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from .sources import BookError, PageSource
+
+__all__ = ["render", "stage"]
+
+
+def stage(
+    root: Path, source: Path, pages: Sequence[PageSource], executed: Mapping[str, Path]
+) -> None:
+    """Fill ``source`` with what Jupyter Book needs, and nothing else.
+
+    Parameters
+    ----------
+    root
+        The clone.
+    source
+        The folder to fill; emptied first.
+    pages
+        All pages. Those without code are copied as they are.
+    executed
+        Name -> executed notebook, of the pages with code.
+    """
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, source / name)
+    texts = {page.path for page in pages}
+    # Style sheets, bibliography, pictures: whatever lies beside the pages.
+    for folder in {page.path.parent for page in pages}:
+        for path in sorted(folder.rglob("*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if path.is_file() and path not in texts and path.suffix != ".ipynb" and not hidden:
+                destination = source / path.relative_to(root)
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, destination)
+    _stage_mathjax(source / "book" / "_static" / "mathjax")
+    for page in pages:
+        destination = source / page.docname
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if page.has_code:
+            shutil.copy(executed[page.name], destination.with_suffix(".ipynb"))
+        else:
+            shutil.copy(page.path, destination.with_suffix(".md"))
+
+
+def _stage_mathjax(target: Path) -> None:
+    """Copy MathJax with its fonts from the package that ships it: the book works offline."""
+    try:
+        mathjax = files("mathjax") / "static" / "mathjax"
+    except ModuleNotFoundError:
+        raise BookError("MathJax is missing: pip install django-static-mathjax") from None
+    fonts = Path("output", "chtml", "fonts", "woff-v2")
+    (target / fonts).mkdir(parents=True)
+    (target / "LICENSE").write_bytes((mathjax / "LICENSE").read_bytes())
+    script = "tex-chtml-full.js"
+    (target / script).write_bytes((mathjax / "es5" / script).read_bytes())
+    for font in (mathjax / "es5" / str(fonts)).iterdir():
+        (target / fonts / font.name).write_bytes(font.read_bytes())
+
+
+def render(source: Path, target: Path, docnames: Sequence[str]) -> Path:
+    """Run Jupyter Book with warnings as errors, and put the result in place of the last one.
+
+    Parameters
+    ----------
+    source
+        The staged sources.
+    target
+        Folder for the HTML. It is replaced in one step, and only by a book that passed.
+    docnames
+        Pages that the book must have.
+
+    Returns
+    -------
+    Path
+        The ``index.html`` of the book.
+
+    Raises
+    ------
+    BookError
+        If Jupyter Book warns or fails, or if a page is missing from its output.
+    """
+    work = target.parent / f".{target.name}-work"
+    log = target.parent / "jupyter-book.log"
+    shutil.rmtree(work, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    # --all: an incremental build keeps stale numbers that were glued from another page.
+    command += [str(source), "--path-output", str(work), "-W", "-n", "--keep-going", "--all"]
+    with log.open("w", encoding="utf-8") as file:
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
+        )
+    if done.returncode != 0:
+        raise BookError(
+            f"Jupyter Book stopped with status {done.returncode}:\n\n{_complaints(log)}\n\n"
+            f"The whole log: {log}"
+        )
+    html = work / "_build" / "html"
+    wanted = ["index", *docnames]
+    missing = [name for name in wanted if not (html / f"{name}.html").is_file()]
+    if missing:
+        raise BookError(f"Jupyter Book left out {', '.join(missing)}; the whole log: {log}")
+    old = target.parent / f".{target.name}-old"
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(html, target)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
+    return target / "index.html"
+
+
+def _complaints(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8").splitlines()
+    marks = ("WARNING:", "ERROR:", "CRITICAL:", "Error:", "Exception")
+    found = [line for line in lines if any(mark in line for mark in marks)]
+    return "\n".join(found or lines[-40:])
