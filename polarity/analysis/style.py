@@ -67,7 +67,7 @@ def condition_style(condition: str) -> Style:
 def use_style() -> None:
     """Set matplotlib's defaults for every figure of the book.
 
-    Figures are SVG with their text as text (selectable, searchable, sharp on every screen), on an
+    Figures are SVG, sharp on every screen, on an
     opaque white ground, so that they stay legible on a dark page.
     """
     mpl.rcParams.update(
@@ -76,7 +76,7 @@ def use_style() -> None:
             "savefig.facecolor": "white",
             "figure.dpi": 110,
             "savefig.bbox": "tight",
-            "svg.fonttype": "none",
+            "svg.fonttype": "path",  # the same layout on every machine
             "svg.hashsalt": "polarity",
             "font.family": "sans-serif",
             "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
