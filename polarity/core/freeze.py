@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from polarity._checks import whole_number
 from polarity.core.parameters import listing
 from polarity.core.reset import check_epsilon, check_rule, reset_
 from polarity.core.template import Pair, PolarityTemplate
@@ -99,6 +100,7 @@ class FreezeSGD:
     ) -> None:
         check_rule(reset)
         check_epsilon(epsilon)
+        seed = whole_number("seed", seed, at_least=0)
         _check_optimizer(optimizer)
         self.model = model
         self.optimizer = optimizer
@@ -116,7 +118,9 @@ class FreezeSGD:
             for name, _, signs in self._layers
         }
         devices = {signs.device for _, _, signs in self._layers}
-        self._generators = {device: torch.Generator(device).manual_seed(seed) for device in devices}
+        self._generators = {
+            device: torch.Generator(device).manual_seed(int(seed)) for device in devices
+        }
         self._register()
 
     def _reset_layers(self, *_step: object) -> None:

@@ -39,7 +39,6 @@ _WEIGHT = re.compile(
     r"(?P<weight>weight|weight_(ih|hh|hr)(_l\d+)?(_reverse)?|(in|q|k|v)_proj_weight)"
     r"(?P<part>_orig|_g|_v)?"
 )
-UNINITIALISED = "is not initialised yet: run one batch through the model"
 _WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 
 
@@ -205,14 +204,21 @@ def fault(tensor: Tensor, *, finite: bool = True) -> str | None:
 
 def valueless(tensor: Tensor) -> str | None:
     """Say why a tensor is no plain array of numbers; None: it is."""
-    if isinstance(tensor, UninitializedParameter):
-        return UNINITIALISED
+    if what := shapeless(tensor):
+        return what
     if tensor.is_meta:
         return "is on the meta device and has no values: load or initialise it"
     if tensor.layout != torch.strided:
         return f"is sparse ({tensor.layout}): make it dense"
     if tensor.is_quantized:
         return f"is quantised ({tensor.dtype}): dequantise it"
+    return None
+
+
+def shapeless(tensor: Tensor) -> str | None:
+    """Say why a tensor has no shape yet; None: it has one."""
+    if isinstance(tensor, UninitializedParameter):
+        return "is not initialised yet: run one batch through the model"
     return None
 
 

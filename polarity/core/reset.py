@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from numbers import Real
 from types import MappingProxyType
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from polarity._checks import one_of
 
 __all__ = ["RESET_RULES", "Rule", "flip", "posCon", "posRand", "reset_", "violators", "zero"]
 
@@ -138,15 +140,14 @@ def reset_(
 
 def check_rule(rule: str) -> None:
     """Raise ValueError unless ``rule`` names one of :data:`RESET_RULES`."""
-    if not isinstance(rule, str) or rule not in RESET_RULES:
-        raise ValueError(f"reset rule must be one of {', '.join(RESET_RULES)}, got {rule!r}")
+    one_of("reset rule", rule, RESET_RULES)
 
 
 def check_epsilon(
     epsilon: float, dtype: torch.dtype | None = None, name: str = "the weight"
 ) -> None:
     """Raise unless ``epsilon`` is a finite number > 0 that ``dtype`` holds as a normal number."""
-    if isinstance(epsilon, bool) or not isinstance(epsilon, Real):
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float | np.number):
         raise TypeError(f"epsilon must be a number, got {epsilon!r}")
     if not (epsilon > 0 and math.isfinite(epsilon)):
         raise ValueError(f"epsilon must be a finite number > 0, got {epsilon}")

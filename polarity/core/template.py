@@ -9,10 +9,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
 
 from polarity.core.parameters import (
-    UNINITIALISED,
     Include,
     Slot,
     canonical,
@@ -21,6 +19,7 @@ from polarity.core.parameters import (
     fault,
     listing,
     select,
+    shapeless,
     slots,
     valueless,
 )
@@ -153,11 +152,9 @@ class PolarityTemplate(Mapping[str, Tensor]):
             Source of the signs, drawn in the model's order; torch's global one by default.
         """
         weights = select(model, include)
-        lazy = {
-            n: UNINITIALISED for n, w in weights.items() if isinstance(w, UninitializedParameter)
-        }
-        if lazy:
-            raise ValueError("no polarity can be drawn for the model:" + listing(lazy))
+        faults = {name: what for name, w in weights.items() if (what := shapeless(w))}
+        if faults:
+            raise ValueError("no polarity can be drawn for the model:" + listing(faults))
         device = generator.device if generator else torch.device("cpu")
         drawn = {
             name: 2 * torch.randint(2, weight.shape, generator=generator, device=device) - 1
@@ -345,6 +342,5 @@ def _left_out(model: nn.Module, included: Mapping[str, nn.Parameter]) -> dict[st
     return {
         name: torch.zeros(weight.shape, dtype=torch.int8)
         for name in default_weights(model)[0]
-        if id(weight := table[name].parameter) not in held
-        and not isinstance(weight, UninitializedParameter)
+        if id(weight := table[name].parameter) not in held and not shapeless(weight)
     }

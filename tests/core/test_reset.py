@@ -199,7 +199,7 @@ def test_autograd_notices_a_reset_between_forward_and_backward() -> None:
 
 @pytest.mark.parametrize("rule", ["posrand", "", None, 3, ["flip"]])
 def test_unknown_rule(rule: object) -> None:
-    with pytest.raises(ValueError, match="must be one of posCon, posRand, zero, flip, got"):
+    with pytest.raises(ValueError, match="must be one of posCon, posRand, zero, flip; got"):
         reset_(torch.ones(2), torch.ones(2), rule)  # type: ignore[arg-type]
 
 
