@@ -112,3 +112,23 @@ class RatioLike:
             f"reproduced if the interval holds {_plain(self.published, spec)} and lies wholly below "
             f"{_plain(1.0, spec)}, partly if it does one of these or only the value lies below"
         )
+
+
+@dataclass(frozen=True)
+class Equals:
+    """For a count: reproduced if the value and the whole interval are ``number``.
+
+    Partly if the interval holds it.
+    """
+
+    number: float
+
+    def decide(self, estimate: Estimate) -> Outcome:
+        """See the class."""
+        if estimate.low == estimate.value == estimate.high == self.number:
+            return "reproduced"
+        return "partly" if estimate.low <= self.number <= estimate.high else "not reproduced"
+
+    def describe(self, spec: str) -> str:
+        """The rule in words."""
+        return f"reproduced if it is {_plain(self.number, spec)}, partly if the interval holds that"

@@ -6,7 +6,7 @@ import pytest
 
 from polarity.analysis.claims import CLAIMS, OUTCOMES, judge, ledger
 from polarity.analysis.estimate import Estimate
-from polarity.analysis.rules import Above, Below, RatioLike, Within
+from polarity.analysis.rules import Above, Below, Equals, RatioLike, Within
 
 
 def estimate(value: float, low: float, high: float) -> Estimate:
@@ -31,6 +31,9 @@ def estimate(value: float, low: float, high: float) -> Estimate:
         (RatioLike(0.58), (0.6, 0.5, 1.1), "partly"),
         (RatioLike(0.58), (0.8, 0.7, 0.9), "partly"),
         (RatioLike(0.58), (1.2, 1.1, 1.4), "not reproduced"),
+        (Equals(3), (3, 3, 3), "reproduced"),
+        (Equals(3), (3, 2, 3), "partly"),
+        (Equals(3), (4, 4, 4), "not reproduced"),
     ],
 )
 def test_rules(rule, triple, outcome):
@@ -39,10 +42,10 @@ def test_rules(rule, triple, outcome):
 
 def test_every_claim_can_be_won_and_lost():
     """No rule may be one that a result cannot change."""
-    grid = [-10, -0.5, -0.01, 0, 0.3, 0.485, 0.585, 0.95, 0.995, 1.01, 10]
+    grid = [-10, -0.5, -0.01, 0, 0.3, 0.485, 0.585, 0.95, 0.995, 1.01, 3, 10]
     for claim in CLAIMS.values():
         outcomes = {
-            judge(claim.id, estimate(v, v - w, v + w)).outcome for v in grid for w in (1e-3, 0.02, 3)
+            judge(claim.id, estimate(v, v - w, v + w)).outcome for v in grid for w in (0, 1e-3, 0.02, 3)
         }
         assert outcomes == set(OUTCOMES), claim.id
 
