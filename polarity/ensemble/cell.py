@@ -13,6 +13,8 @@ from ..datasets.xor5d import N_INPUTS
 from ..protocols import MATCHES, RESETS
 from .start import Float, Templates, Weights, batch_order, reset_keys
 
+_LARGEST = 1e37  # ten times this, Adam's first corrected step, still fits float32
+
 
 @dataclass(frozen=True)
 class Training:
@@ -35,8 +37,11 @@ class Training:
         """Check every field."""
         whole_number("epochs", self.epochs, at_least=1)
         whole_number("batch_size", self.batch_size, at_least=1)
-        positive("lr", self.lr)
-        positive("epsilon", self.epsilon)
+        for name in ("lr", "epsilon"):
+            if positive(name, getattr(self, name)) > _LARGEST:
+                raise ValueError(
+                    f"{name} must be at most {_LARGEST:g} (float32), got {getattr(self, name)!r}"
+                )
         if np.float32(self.epsilon) * np.float32(2.0**-25) == 0:
             raise ValueError(f"epsilon must not underflow float32, got {self.epsilon!r}")
         one_of("reset", self.reset, RESETS)
@@ -89,16 +94,18 @@ class Cell:
         templates: Sequence[Templates],
         epochs: int,
         seed: int,
+        batches: str = "own",
     ) -> Cell:
         """One network for each template and trial; all templates start from the same weights."""
         x = data[0]
         trials, copies = len(weights.b2), len(templates)
+        order = batch_order(len(x), epochs, 1 if batches == "shared" else trials, seed)
         return cls(
             *data,
             weights=Weights(*(np.concatenate([part] * copies) for part in weights)),
             templates=Templates(*(np.concatenate(parts) for parts in zip(*templates, strict=True))),
             trial=np.tile(np.arange(trials), copies),
-            order=batch_order(len(x), epochs, trials, seed),
+            order=np.broadcast_to(order, (trials, *order.shape[1:])),
             keys=reset_keys(weights.width, len(x), trials, seed),
         )
 

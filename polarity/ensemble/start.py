@@ -67,9 +67,15 @@ def initial_weights(width: int, n: int, trials: int, seed: int = 0) -> Weights:
     -------
     Weights
         Arrays of shape (trials, 5, width), (trials, width), (trials, width), (trials,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``width``, ``trials`` or ``seed`` is not a whole number in range.
     """
     width = whole_number("width", width, at_least=1)
     trials = whole_number("trials", trials, at_least=1)
+    seed = whole_number("seed", seed, at_least=0)
     n_weights = (N_INPUTS + 1) * width
     uniform = _generator("weights", seed, n, width).random((trials, n_weights + width + 1))
     # Inverse distribution function of the truncated normal: one uniform number a weight, so that

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from .._checks import one_of, whole_number
 from ..datasets import xor5d
+from ..datasets.xor5d import N_INPUTS
 from ..protocols import CONDITIONS, XOR5DProtocol
 from . import batched, compiled
 from .cell import Cell, Training, check_data
@@ -60,9 +61,14 @@ def _resolve(backend: str, device: str) -> tuple[str, str]:
     one_of("backend", backend, BACKENDS)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() and backend != "compiled" else "cpu"
-    kind = torch.device(device).type
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} was asked for, but torch sees no CUDA device here")
+    kind, _, index = str(device).partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count() or "no"
+        raise ValueError(
+            f"device {device!r} was asked for, but torch sees {found} CUDA device(s) here"
+        )
     if backend == "auto":
         backend = "compiled" if kind == "cpu" else "batched"
     if backend == "compiled" and kind != "cpu":
@@ -139,6 +145,7 @@ def train_networks(
     match: str = "flip",
     lr: float = 0.03,
     batch_size: int = 32,
+    batches: str = "own",
     device: str = "auto",
     backend: str = "auto",
     n_jobs: int = -1,
@@ -158,6 +165,9 @@ def train_networks(
         Adam on the binary cross-entropy, reshuffled every epoch.
     seed
         Of batch order and posRand draws; trial ``i`` uses stream ``i``.
+    batches
+        ``"own"``: every trial has a batch order of its own; ``"shared"``: all have that of trial 0,
+        as in the released code.
     reset, epsilon, match
         Algorithm 1: what happens to a weight of the wrong sign, and how networks are matched to
         their templates before training; see :class:`~polarity.protocols.XOR5DProtocol`.
@@ -181,34 +191,44 @@ def train_networks(
     """
     data = (*check_data(x, y, "training"), *check_data(x_val, y_val, "validation"))
     training = Training(epochs, batch_size, lr, reset, epsilon, match)
-    _check_weights(weights, templates)
-    if templates is None:
-        templates = Templates(
-            np.zeros(weights.w1.shape, np.int8), np.zeros(weights.w2.shape, np.int8)
-        )
+    weights = _check_weights(weights)
+    templates = _check_templates(templates, weights)
     seed = whole_number("seed", seed, at_least=0)
-    cell = Cell.stack(data, weights, [templates], epochs, seed)
+    one_of("batches", batches, ("own", "shared"))
+    cell = Cell.stack(data, weights, [templates], epochs, seed, batches)
     loss, accuracy, final = _train_cell(cell, training, backend, device, n_jobs, progress)
     return Trained(_dataset(loss, accuracy, ("trial", "epoch"), {}), final)
 
 
-def _check_weights(weights: Weights, templates: Templates | None) -> None:
-    trials, inputs, width = weights.w1.shape
-    expected = [(trials, 5, width), (trials, width), (trials, width), (trials,)]
-    if [part.shape for part in weights] != expected:
+def _check_weights(weights: Weights) -> Weights:
+    """Return the weights as float32 arrays, if their shapes agree and all are finite."""
+    with np.errstate(over="ignore"):  # infinity is refused below
+        weights = Weights(*(np.asarray(part, dtype=np.float32) for part in weights))
+    trials, _, width = (*weights.w1.shape, 0, 0, 0)[:3]
+    expected = [(trials, N_INPUTS, width), (trials, width), (trials, width), (trials,)]
+    if not trials * width or [part.shape for part in weights] != expected:
         raise ValueError(
-            f"weights must have shapes {expected}, got {[part.shape for part in weights]}"
+            f"weights must have shapes (trials, {N_INPUTS}, width), (trials, width), "
+            f"(trials, width), (trials,), none empty; got {[part.shape for part in weights]}"
         )
     if not all(np.isfinite(part).all() for part in weights):
-        raise ValueError("weights must be finite")
-    if templates is not None:
-        if [part.shape for part in templates] != [expected[0], expected[2]]:
-            raise ValueError(
-                f"templates must have shapes {[expected[0], expected[2]]}, "
-                f"got {[part.shape for part in templates]}"
-            )
-        if not all(np.isin(part, (-1, 0, 1)).all() for part in templates):
-            raise ValueError("template entries must be -1, 0 or 1")
+        raise ValueError("weights must be finite in float32")
+    return weights
+
+
+def _check_templates(templates: Templates | None, weights: Weights) -> Templates:
+    """Return the templates as int8 arrays, if they fit the weights; None is all free."""
+    expected = [weights.w1.shape, weights.w2.shape]
+    if templates is None:
+        return Templates(*(np.zeros(shape, np.int8) for shape in expected))
+    parts = [np.asarray(part) for part in templates]
+    if [part.shape for part in parts] != expected:
+        raise ValueError(
+            f"templates must have shapes {expected}, got {[part.shape for part in parts]}"
+        )
+    if not all(np.isin(part, (-1, 0, 1)).all() for part in parts):
+        raise ValueError("template entries must be -1, 0 or 1")
+    return Templates(*(part.astype(np.int8) for part in parts))
 
 
 def train_xor5d(
@@ -255,6 +275,8 @@ def train_xor5d(
     """
     if isinstance(conditions, str):
         conditions = (conditions,)
+    if not conditions or len(set(conditions)) != len(conditions):
+        raise ValueError(f"conditions must be distinct, at least one; got {list(conditions)}")
     data = (*check_data(x, y, "training"), *check_data(x_val, y_val, "validation"))
     training = Training(epochs, batch_size, lr, reset, epsilon, match)
     cell = _cell(data, width, trials, conditions, epochs, seed)
