@@ -7,7 +7,7 @@ the claim's rule. The pages of the book measure; nothing on them decides.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -16,7 +16,16 @@ import pandas as pd
 from .estimate import Estimate
 from .rules import OUTCOMES, Above, Below, Equals, Outcome, RatioLike, Rule, Within
 
-__all__ = ["CLAIMS", "OUTCOMES", "Claim", "Verdict", "judge", "ledger"]
+__all__ = [
+    "CLAIMS",
+    "OUTCOMES",
+    "Claim",
+    "Verdict",
+    "judge",
+    "ledger",
+    "ledger_html",
+    "tally_html",
+]
 
 
 @dataclass(frozen=True)
@@ -314,3 +323,44 @@ def ledger(estimates: Mapping[str, Estimate]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+_HEADINGS = {
+    "where": "Where",
+    "statement": "Claim",
+    "published": "Paper",
+    "ours": "Here",
+    "rule": "Rule",
+    "verdict": "Verdict",
+}
+
+
+def ledger_html(estimates: Mapping[str, Estimate]) -> str:
+    """:func:`ledger` as an HTML table; every claim links to the card on the page that measures it."""
+    rows = []
+    for row in ledger(estimates).itertuples():
+        claim = CLAIMS[str(row.claim)]
+        css = _CSS.get(str(row.verdict), "open")
+        mark = _MARK.get(str(row.verdict), "○")
+        cells = {name: escape(str(getattr(row, name))) for name in _HEADINGS}
+        cells["statement"] = f'<a href="{claim.page}.html#claim-{claim.id}">{cells["statement"]}</a>'
+        cells["verdict"] = f'<b class="claim-{css}">{mark} {cells["verdict"]}</b>'
+        body = "".join(
+            f'<td data-label="{_HEADINGS[name]}">{cell}</td>' for name, cell in cells.items()
+        )
+        rows.append(f"<tr>{body}</tr>")
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in _HEADINGS.values())
+    return (
+        f'<table class="ledger"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
+
+
+def tally_html(verdicts: Iterable[Verdict]) -> str:
+    """One mark a claim, each a link to its card: the ledger in one picture."""
+    marks = [
+        f'<li class="claim-{_CSS[v.outcome]}"><a href="{v.claim.page}.html#claim-{v.claim.id}">'
+        f"<b>{_MARK[v.outcome]}</b> {escape(v.claim.statement)}</a> "
+        f"<span>{escape(v.claim.published)} → {escape(v.ours)}</span></li>"
+        for v in verdicts
+    ]
+    return f'<ul class="claim-tally">{"".join(marks)}</ul>'

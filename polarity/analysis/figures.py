@@ -33,6 +33,7 @@ __all__ = [
     "fig4a",
     "fig4d",
     "figc1",
+    "one_picture",
     "use_style",
 ]
 
@@ -143,6 +144,32 @@ def efficiency_figure(
         handles, labels, loc="outside upper center", ncols=2, title=f"{_trials(curves)} a point",
         alignment="center", title_fontsize=9, fontsize=9,
     )  # fmt: skip
+    return figure
+
+
+def one_picture(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
+    """Validation accuracy while learning: every trial, and the median of each condition.
+
+    Parameters
+    ----------
+    curves
+        Dims (condition, trial, epoch).
+    threshold
+        Marked by a line.
+    """
+    figure, ax = plt.subplots(figsize=(8.2, 4.2))
+    epochs = curves.epoch.values
+    for condition in curves.condition.values[::-1]:
+        style, part = condition_style(str(condition)), curves.val_accuracy.sel(condition=condition)
+        ax.plot(epochs, 100 * part.transpose("epoch", "trial").values, color=style.color, alpha=0.1, lw=0.6)
+    for condition in curves.condition.values:
+        style, part = condition_style(str(condition)), curves.val_accuracy.sel(condition=condition)
+        look = style.line() | {"linewidth": 2.6, "markevery": max(1, len(epochs) // 12)}
+        ax.plot(epochs, 100 * part.median("trial").values, **look)
+    ax.axhline(100 * threshold, color="black", linewidth=0.8, linestyle=":")
+    ax.text(epochs[-1], 100 * threshold, f"{100 * threshold:g} % ", ha="right", va="top", fontsize=9)
+    ax.set(xlabel="epoch", ylabel="validation accuracy (%)", xlim=(0, epochs[-1]), ylim=(45, 100))
+    ax.legend(loc="lower right")
     return figure
 
 

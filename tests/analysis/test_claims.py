@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from polarity.analysis.claims import CLAIMS, OUTCOMES, judge, ledger
+from polarity.analysis.claims import CLAIMS, OUTCOMES, judge, ledger, ledger_html, tally_html
 from polarity.analysis.estimate import Estimate
 from polarity.analysis.rules import Above, Below, Equals, RatioLike, Within
 
@@ -79,3 +79,14 @@ def test_the_ledger_hides_nothing():
 def test_unknown_claim_is_named(call):
     with pytest.raises(KeyError, match=r"no\.such.*xor5d\.less_data"):
         call(estimate(0, 0, 0))
+
+
+def test_html_links_every_claim_to_its_card():
+    claim = CLAIMS["xor5d.time_60"]
+    table = ledger_html({claim.id: estimate(0.6, 0.4, 0.8)})
+    assert table.count("<tr>") == len(CLAIMS) + 1
+    assert f'href="xor5d.html#claim-{claim.id}"' in table
+    assert table.count("not measured") == len(CLAIMS) - 1
+    verdict = judge(claim.id, estimate(0.6, 0.4, 0.8))
+    assert f'id="claim-{claim.id}"' in verdict._repr_html_()
+    assert "claim-reproduced" in tally_html([verdict])
