@@ -105,41 +105,40 @@ def search_figure(
     free
         Label of the search without a polarity.
     """
-    figure = Figure(figsize=(8.6, 3.4))
+    figure = Figure(figsize=(8.6, 3.7))
     left, right = figure.subplots(1, 2)
-    colors = (OKABE_ITO["grey"], OKABE_ITO["blue"], OKABE_ITO["sky"], OKABE_ITO["orange"])
-    markers = "^osD"
-    for place, (label, (settings, solutions, times)) in enumerate(searches.items()):
-        color, marker = colors[place % 4], markers[place % 4]
-        left.ecdf(times, color=color, label=f"{label}: N = {settings:,}, K = {solutions:,}")
-        expected = (settings + 1) / (solutions + 1)
-        left.plot(expected, 0.04 + 0.07 * place, marker=marker, color=color, clip_on=False)
+    tones = ("grey", "vermilion", "sky", "green", "blue")
+    looks = list(zip(tones, "^xsDo", ("-", ":", "--", "-.", (0, (6, 1))), strict=True))
+    for (n, k, times), (tone, marker, line) in zip(searches.values(), looks, strict=False):
+        left.ecdf(times, color=OKABE_ITO[tone], linestyle=line)
+        expected = (n + 1) / (k + 1)
+        share = float((times <= expected).mean())
+        left.plot(expected, share, marker=marker, color=OKABE_ITO[tone], markersize=8)
     left.set(
         xscale="log",
         xlabel="settings tried until one solves the task",
         ylabel=f"share of {len(times):,} searches",
         title="Searches that were run",
-        ylim=(0, 1),
+        ylim=(0, 1.02),
     )
     left.yaxis.set_major_formatter(PercentFormatter(1.0))
-    left.legend(loc="upper left", fontsize=8, title="marker: (N+1)/(K+1)", title_fontsize=8)
 
-    n, k, _ = searches[free]
+    all_settings, all_solutions, _ = searches[free]
     shares = np.geomspace(0.002, 1, 200)
-    right.plot(shares, shares, color="black", label="as fast as free")
+    right.plot(shares, shares, color="black")
     right.fill_between(shares, shares, 1e3, color=OKABE_ITO["blue"], alpha=0.12, linewidth=0)
-    for place, (label, (settings, solutions, _)) in enumerate(searches.items()):
+    for (label, (n, k, _)), (tone, marker, line) in zip(searches.items(), looks, strict=False):
         right.plot(
-            (settings + 1) / (n + 1),
-            (solutions + 1) / (k + 1),
-            marker=markers[place % 4],
-            color=colors[place % 4],
+            (n + 1) / (all_settings + 1),
+            (k + 1) / (all_solutions + 1),
+            marker=marker,
+            color=OKABE_ITO[tone],
             linestyle="",
             markersize=8,
-            label=label,
         )
-    right.text(0.0026, 0.55, "a polarity\nmakes search faster", color=OKABE_ITO["blue"])
-    right.text(0.06, 0.0028, "it makes search slower")
+        right.plot([], [], marker=marker, color=OKABE_ITO[tone], linestyle=line, label=label)
+    right.text(0.003, 0.35, "faster than free", color=OKABE_ITO["blue"])
+    right.text(0.1, 0.004, "slower than free")
     right.set(
         xscale="log",
         yscale="log",
@@ -149,7 +148,7 @@ def search_figure(
         ylabel="solutions left, $(K'+1)/(K+1)$",
         title="Who gains",
     )
-    right.legend(loc="lower right", fontsize=8, bbox_to_anchor=(1.0, 0.12))
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
     return figure
 
 
@@ -302,7 +301,7 @@ def predictors_figure(
                 yerr=np.clip([low, high], 0, None),
                 color=style.color if met else OKABE_ITO["grey"],
                 marker=style.marker if met else "x",
-                linestyle="-" if met else ":",
+                linestyle="-" if met else "",
                 linewidth=1.1,
                 capsize=1.5,
                 markersize=4.5,
