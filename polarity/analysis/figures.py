@@ -167,7 +167,7 @@ def one_picture(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
         look = style.line() | {"linewidth": 2.6, "markevery": max(1, len(epochs) // 12)}
         ax.plot(epochs, 100 * part.median("trial").values, **look)
     ax.axhline(100 * threshold, color="black", linewidth=0.8, linestyle=":")
-    ax.text(epochs[-1], 100 * threshold, f"{100 * threshold:g} % ", ha="right", va="top", fontsize=9)
+    ax.text(0, 100 * threshold, f" {100 * threshold:g} %", ha="left", va="bottom", fontsize=9)
     ax.set(xlabel="epoch", ylabel="validation accuracy (%)", xlim=(0, epochs[-1]), ylim=(45, 100))
     ax.legend(loc="lower right")
     return figure
