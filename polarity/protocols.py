@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from ._checks import one_of, open_unit_interval, positive, whole_number
+from .core.reset import RESET_RULES
 
 CONDITIONS = ("frozen_sufficient", "frozen_random", "fluid_random")
-RESETS = ("posCon", "posRand", "zero", "flip")
+RESETS = tuple(RESET_RULES)
 MATCHES = ("flip", "reset")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import ArrayLike
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .._checks import one_of, whole_number
 from ..datasets import xor5d
@@ -83,7 +83,11 @@ def _run(
     if backend != "compiled":
         n_jobs = 1  # one device, one program at a time
     parallel = joblib.Parallel(
-        n_jobs=n_jobs, prefer="threads", return_as="generator_unordered", pre_dispatch="2*n_jobs"
+        n_jobs=n_jobs,
+        prefer="threads",
+        return_as="generator_unordered",
+        pre_dispatch="2*n_jobs",
+        batch_size=1,  # each task holds its cell: as few in memory as keep the threads busy
     )
     with tqdm(total=networks, unit=" networks", disable=not progress, leave=False) as bar:
         for result in parallel(joblib.delayed(task)() for task in tasks):
