@@ -1,9 +1,10 @@
-"""Checks that several modules share; every message names the parameter, the value and what is allowed."""
+"""Checks that several modules share: messages name the parameter, the value, what is allowed."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
+from numbers import Real
 
 
 def whole_number(name: str, value: object, *, at_least: int) -> int:
@@ -41,15 +42,23 @@ def one_of(name: str, value: object, allowed: Iterable[str]) -> str:
     return value
 
 
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return float(value)
+
+
 def positive(name: str, value: float) -> float:
     """Return ``value`` as a float.
 
     Raises
     ------
+    TypeError
+        If it is not a number (a bool or a string is not one).
     ValueError
         If it is not a finite number greater than zero.
     """
-    number = float(value)
+    number = _number(name, value)
     if not 0 < number < float("inf"):
         raise ValueError(f"{name} must be finite and greater than 0, got {value!r}")
     return number
@@ -60,10 +69,12 @@ def open_unit_interval(name: str, value: float) -> float:
 
     Raises
     ------
+    TypeError
+        If it is not a number (a bool or a string is not one).
     ValueError
         If it does not lie strictly between 0 and 1.
     """
-    number = float(value)
+    number = _number(name, value)
     if not 0 < number < 1:
         hint = " (a fraction, not a percentage)" if number > 1 else ""
         raise ValueError(f"{name} must lie strictly between 0 and 1{hint}, got {value!r}")

@@ -1,8 +1,8 @@
 """The accelerator's back end: all networks of a cell in one program of batched products.
 
-Parameters are stacked ``[network, in, out]``, the data and the order of the batches lie on the device,
-and the gradients are written out (they are four lines), so that an epoch needs no round trip to the
-host. The optimiser is torch's own Adam.
+Parameters are stacked ``[network, in, out]``, the data and the order of the batches lie on the
+device, and the gradients are written out (they are four lines), so that an epoch needs no round
+trip to the host. The optimiser is torch's own Adam.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def _shift(z: Tensor, bits: int) -> Tensor:
 
 
 def uniform(keys: Tensor, step: int, index: Tensor) -> Tensor:
-    """Draw (step, index) of every network's stream: float32, ``keys`` (k,) and ``index`` (...) -> (k, ...).
+    """Draw (step, index) of every network's stream: ``keys`` (k,), ``index`` (...) -> (k, ...).
 
-    The same numbers as :func:`polarity.ensemble.compiled._uniform`.
+    Float32 on (0, 1], the same numbers as :func:`polarity.ensemble.compiled._uniform`.
     """
     counter = (step << 32) | index
     keys = keys.reshape(-1, *([1] * index.ndim))
@@ -95,7 +95,7 @@ def train(
         hidden = torch.baddbmm(b1[part].unsqueeze(1), samples, w1[part]).relu_()
         return hidden, torch.baddbmm(b2[part].reshape(-1, 1, 1), hidden, w2[part]).squeeze(-1)
 
-    n, n_val, networks = len(x), len(x_val), cell.networks
+    n_val, networks = len(x_val), cell.networks
     frozen = bool(cell.templates.t1.any() or cell.templates.t2.any())
     chunk = max(1, _EVALUATION_FLOATS // (n_val * width))
     loss = torch.empty(networks, training.epochs, device=device)
@@ -106,7 +106,7 @@ def train(
     step = 0
     for epoch in range(training.epochs):
         shuffled = order[:, epoch][trial]
-        for batch in shuffled.split(training.batch_size, dim=1):
+        for batch in torch.split(shuffled, training.batch_size, dim=1):
             samples = x[batch]
             hidden, z = logits(samples)
             delta = (z.sigmoid() - y[batch]) / batch.shape[1]
@@ -124,9 +124,8 @@ def train(
             size = len(b2[part])
             z = logits(x_val.expand(size, n_val, N_INPUTS), part)[1]
             target = y_val.expand(size, n_val)
-            loss[part, epoch] = binary_cross_entropy_with_logits(
-                z, target, reduction="none"
-            ).mean(1)
+            losses = binary_cross_entropy_with_logits(z, target, reduction="none")
+            loss[part, epoch] = losses.mean(1)
             accuracy[part, epoch] = ((z > 0) == (target > 0.5)).float().mean(1)
 
     final = Weights(*(p.cpu().numpy() for p in (w1, b1, w2.squeeze(-1), b2)))

@@ -2,9 +2,9 @@
 
 A network of this size is a few kilobytes. Batched products move it through memory again and again;
 here one compiled function trains it from the first epoch to the last without leaving the cache. The
-arithmetic is that of the literal network (forward, binary cross-entropy on the logit, backward, Adam,
-reset), float32 throughout, and reads like it; what is special is only that the innermost loop always
-runs over units or samples side by side, so that the compiler turns it into vector instructions.
+arithmetic is that of the literal network (forward, binary cross-entropy on the logit, backward,
+Adam, reset), float32 throughout, and reads like it; what is special is only that the innermost loop
+always runs over units or samples side by side, so that the compiler makes vectors of it.
 
 Each network is computed by itself, so it is bit for bit the same whatever runs beside it.
 """
@@ -46,7 +46,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
     """exp(x) in float32 for x <= 0, in a form that vectorises; relative error below 4e-7.
 
     x = k ln 2 + r with |r| <= ln 2 / 2; exp(r) by the minimax polynomial of Cephes' expf; 2**k by
-    writing k into the exponent's bits. For x > -20 it is right to 2 units in the last place; beyond,
+    writing k into the exponent's bits. For x > -20 it is right to 2 units in the last place; below,
     to 5, because the compiler may join the two halves of ln 2.
     """
     x = max(x, np.float32(-87.0))
@@ -136,11 +136,11 @@ def _evaluate(w, output_bias, width, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @lru_cache
-def _build(stride: int, rows: int) -> Callable[..., None]:
+def _build(stride: int, rows: int) -> Callable[..., float]:
     """Compile the trainer for at most ``stride`` units and batches of at most ``rows`` samples.
 
-    Both are constants of the compiled function: knowing how far apart two rows lie, the compiler can
-    prove that they do not overlap and uses vectors without checking.
+    Both are constants of the compiled function: knowing how far apart two rows lie, the compiler
+    can prove that they do not overlap and uses vectors without checking.
     """
 
     @njit(nogil=True, cache=True, **_OPTIONS)
@@ -212,12 +212,8 @@ def _build(stride: int, rows: int) -> Callable[..., None]:
                     p, q, r, t = batch[s], batch[s + 1], batch[s + 2], batch[s + 3]
                     dp, dq, dr, dt = delta[s], delta[s + 1], delta[s + 2], delta[s + 3]
                     for h in range(padded):
-                        ap, aq, ar, at = (
-                            hidden[s, h],
-                            hidden[s + 1, h],
-                            hidden[s + 2, h],
-                            hidden[s + 3, h],
-                        )
+                        ap, aq = hidden[s, h], hidden[s + 1, h]
+                        ar, at = hidden[s + 2, h], hidden[s + 3, h]
                         g[OUT, h] += dp * ap + dq * aq + dr * ar + dt * at
                         ep = dp if ap > 0 else zero
                         eq = dq if aq > 0 else zero
@@ -257,7 +253,7 @@ def _build(stride: int, rows: int) -> Callable[..., None]:
         start_weights[:] = w[:, :width]
         return c
 
-    return train
+    return train  # type: ignore[no-any-return]  # numba is untyped
 
 
 def _round_up(value: int, multiple: int) -> int:

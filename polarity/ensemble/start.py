@@ -1,8 +1,8 @@
 """What a network starts from: weights, polarity, batches and its own random numbers.
 
-Everything here is derived from (seed, n, width, trial) and never from the condition, so that within a
-trial all conditions share magnitudes, data, batch order and the draws of posRand. Nothing depends on
-how many trials run beside it: trial 3 of 10 is trial 3 of 50.
+Everything here is derived from (seed, n, width, trial) and never from the condition, so that within
+a trial all conditions share magnitudes, data, batch order and the draws of posRand. Nothing depends
+on how many trials run beside it: trial 3 of 10 is trial 3 of 50.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def templates(weights: Weights, condition: str) -> Templates:
 
 
 def batch_order(n: int, epochs: int, trials: int, seed: int = 0) -> NDArray[np.int32]:
-    """Order in which each trial sees its samples: int32 (trials, epochs, n), rows are permutations."""
+    """Order in which each trial sees its samples: int32 (trials, epochs, n), permutations."""
     order = np.empty((trials, epochs, n), dtype=np.int32)
     order[:] = np.arange(n, dtype=np.int32)
     for trial in range(trials):

@@ -264,7 +264,9 @@ def train_xor5d(
         Hidden units, networks per condition, seed of weights, batches and resets.
     conditions
         Any of ``frozen_sufficient``, ``frozen_random``, ``fluid_random``.
-    x, y, x_val, y_val, epochs, reset, epsilon, match, lr, batch_size, device, backend, n_jobs, progress
+    x, y, x_val, y_val, epochs, reset, epsilon, match, lr, batch_size
+        As in :func:`train_networks`.
+    device, backend, n_jobs, progress
         As in :func:`train_networks`.
 
     Returns
@@ -314,10 +316,10 @@ def train_grid(
     n_jobs: int = -1,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Train the whole grid of a protocol (default: the paper's): widths x sizes x conditions x trials.
+    """Train the whole grid of a protocol: widths x sizes x conditions x trials (Figs 1 and 4).
 
-    Every network is the one that :func:`train_xor5d` trains for the same width, size, seed and trial.
-    Figs 1 and 4.
+    The default is the paper's. Every network is the one that :func:`train_xor5d` trains for the
+    same width, size, seed and trial.
 
     Returns
     -------
