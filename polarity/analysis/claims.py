@@ -344,11 +344,12 @@ def ledger_html(estimates: Mapping[str, Estimate]) -> str:
         mark = _MARK.get(str(row.verdict), "○")
         cells = {name: escape(str(getattr(row, name))) for name in _HEADINGS}
         cells["statement"] = f'<a href="{claim.page}.html#claim-{claim.id}">{cells["statement"]}</a>'
-        cells["verdict"] = f'<b class="claim-{css}">{mark} {cells["verdict"]}</b>'
+        cells["verdict"] = f"{mark} {cells['verdict']}"
         body = "".join(
-            f'<td data-label="{_HEADINGS[name]}">{cell}</td>' for name, cell in cells.items()
+            f'<td class="claim-{name}" data-label="{_HEADINGS[name]}">{cell}</td>'
+            for name, cell in cells.items()
         )
-        rows.append(f"<tr>{body}</tr>")
+        rows.append(f'<tr class="claim-{css}">{body}</tr>')
     head = "".join(f'<th scope="col">{heading}</th>' for heading in _HEADINGS.values())
     return (
         f'<table class="ledger"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
@@ -358,8 +359,8 @@ def ledger_html(estimates: Mapping[str, Estimate]) -> str:
 def tally_html(verdicts: Iterable[Verdict]) -> str:
     """One mark a claim, each a link to its card: the ledger in one picture."""
     marks = [
-        f'<li class="claim-{_CSS[v.outcome]}"><a href="{v.claim.page}.html#claim-{v.claim.id}">'
-        f"<b>{_MARK[v.outcome]}</b> {escape(v.claim.statement)}</a> "
+        f'<li class="claim-{_CSS[v.outcome]}"><b>{_MARK[v.outcome]}</b>'
+        f'<a href="{v.claim.page}.html#claim-{v.claim.id}">{escape(v.claim.statement)}</a>'
         f"<span>{escape(v.claim.published)} → {escape(v.ours)}</span></li>"
         for v in verdicts
     ]

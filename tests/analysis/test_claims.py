@@ -84,7 +84,7 @@ def test_unknown_claim_is_named(call):
 def test_html_links_every_claim_to_its_card():
     claim = CLAIMS["xor5d.time_60"]
     table = ledger_html({claim.id: estimate(0.6, 0.4, 0.8)})
-    assert table.count("<tr>") == len(CLAIMS) + 1
+    assert table.count("<tr class=") == len(CLAIMS)
     assert f'href="xor5d.html#claim-{claim.id}"' in table
     assert table.count("not measured") == len(CLAIMS) - 1
     verdict = judge(claim.id, estimate(0.6, 0.4, 0.8))
