@@ -1,0 +1,91 @@
+"""Every figure can be drawn, labels its axes, and states its trials."""
+
+import matplotlib as mpl
+
+mpl.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from polarity.analysis import figures
+from polarity.analysis.comparisons import comparison_map
+from polarity.analysis.published import xor5d_medians
+from polarity.datasets import xor5d
+from polarity.ensemble import train_draws, train_grid
+from polarity.protocols import RESETS, XOR5DProtocol
+
+PROTOCOL = XOR5DProtocol(widths=(3, 10), sizes=(60, 80, 100), trials=3, epochs=12, n_val=200)
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return train_grid(PROTOCOL, progress=False)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def words(figure):
+    texts = [t.get_text() for t in figure.findobj(mpl.text.Text)]
+    return " ".join(texts)
+
+
+def labelled(figure):
+    return all(ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(ax)[1:] for ax in figure.axes)
+
+
+def test_efficiency_with_and_without_the_papers_medians(grid):
+    published = xor5d_medians()
+    for overlay in (None, published[published.hidden_units == 20]):
+        figure = figures.efficiency_figure(
+            grid.sel(width=10), 0.9, ("epochs", "error", "success"), overlay
+        )
+        figure.canvas.draw()
+        assert "3 trials" in words(figure) and labelled(figure)
+        assert ("the paper's medians" in words(figure)) == (overlay is not None)
+
+
+def test_the_other_figures(grid):
+    draws = train_draws(PROTOCOL, 2, progress=False)
+    rules = xr.concat([grid.sel(width=10)] * len(RESETS), pd.Index(RESETS, name="reset"))
+    for figure, text in (
+        (figures.fig1a(*xor5d(40)), "informative"),
+        (figures.figc1(rules), "posRand"),
+        (figures.draws_figure(draws.sel(width=3)), "2 draws"),
+        (figures.fig4a(grid.sel(n_train=100), 0.95, {"theory": {3: 0.5, 10: 0.9}}), "3 trials"),
+        (figures.fig4d(comparison_map(grid, 0.9), 3), "3 trials"),
+        (figures.one_picture(grid.sel(width=10, n_train=100)), "validation accuracy (%)"),
+    ):
+        figure.canvas.draw()
+        assert text in words(figure)
+
+
+def test_lines_show_the_medians(grid):
+    figure = figures.efficiency_figure(grid.sel(width=10), 0.9, ("error",))
+    line = next(x for x in figure.axes[0].lines if x.get_label() == "fluid, random polarity")
+    part = grid.sel(width=10, condition="fluid_random")
+    best = part.val_loss.argmin("epoch")
+    expected = 100 * (1 - part.val_accuracy.isel(epoch=best)).median("trial")
+    np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-5)
+
+
+def test_unknown_condition_is_named():
+    with pytest.raises(ValueError, match="fluid_random; got 'fluid'"):
+        figures.condition_style("fluid")
+
+
+def test_styles_differ_without_colour():
+    styles = [figures.condition_style(c) for c in PROTOCOL.conditions]
+    assert len({s.marker for s in styles}) == len({str(s.linestyle) for s in styles}) == len(styles)
+
+
+def test_published_medians_are_complete():
+    table = xor5d_medians()
+    assert set(table.condition) == set(PROTOCOL.conditions)
+    assert table.notna().all().all() and (table.median_or_pct >= 0).all()
