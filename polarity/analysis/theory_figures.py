@@ -391,5 +391,6 @@ def sharp_figure(
         xlabel="best validation accuracy",
         title="All networks",
     )
+    last.set_box_aspect(1)
     last.xaxis.set_major_formatter(PercentFormatter(1.0))
     return figure

@@ -320,9 +320,12 @@ def test_exact_check_sees_a_boundary_that_is_slightly_off() -> None:
 
 
 def test_exact_check_is_not_fooled_between_the_axes() -> None:
-    """Zero on both axes and at every corner of its own kinks, yet zero inside the quadrants too."""
-    ramp = (Unit(1, 1, -1, 1), Unit(1, 0, -1, -1), Unit(0, 1, -1, -1))
-    assert not Network(ramp).draws_cross(half_width=2)
+    """Right at every corner that its kinks and the axes make, yet zero on a diamond around 0."""
+    signs = list(product((1, -1), repeat=2))
+    flat = Network(tuple(Unit(a, b, -1, a * b) for a, b in signs))
+    assert all(flat(a, b) * quadrant((a, b)) > 0 for a, b in signs)
+    assert flat(Fraction(1, 4), Fraction(1, 4)) == 0
+    assert not flat.draws_cross()
 
 
 def test_monotone_templates_never_pass_three_quarters() -> None:
@@ -364,6 +367,13 @@ def test_gap_is_taken_within_widths() -> None:
     assert abs(success_gap(learned, capable).value) < 1e-12
     pooled = learned[capable].mean() - learned[~capable].mean()
     assert pooled > 0.6
+
+
+def test_widths_weigh_by_how_well_they_can_compare() -> None:
+    capable = np.array([[1, 1, 0, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0, 0, 0, 0]], dtype=bool)
+    learned = np.array([[1, 1, 0, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]], dtype=bool)
+    # Gaps 1 and 0, with weights 2 * 8 / 10 and 5 * 5 / 10.
+    assert success_gap(learned, capable).value == pytest.approx(1.6 / (1.6 + 2.5))
 
 
 def test_difference_of_gaps_is_that_of_two_gaps() -> None:

@@ -47,10 +47,9 @@ class Pattern(NamedTuple):
 
     @property
     def name(self) -> str:
-        """One letter for a right pattern; for a wrong one, its mirror image's letter with a prime.
+        """One letter, for the quadrant that the unit occupies; with a prime if the unit is wrong.
 
-        A and B open upwards and lie along the diagonal of the positive quadrants; C and D open
-        downwards and lie along the other. A prime turns the output sign round.
+        A and B occupy the quadrants where XOR asks for a positive output, C and D the others.
         """
         letter = _LETTERS[self.first, self.second]
         return letter if self.right else letter + "′"
