@@ -20,7 +20,7 @@ class Estimate:
 
     >>> share = Estimate(0.58, 0.451, 0.702, n=50, method="share of trials, Wilson interval")
     >>> print(f"{share:.1%}")
-    58.0 % (45.1 % to 70.2 %)
+    58.0 % (45.1 % to 70.2 %)
     >>> print(Estimate(math.inf, 12, math.inf, n=7, method="median"))
     ∞ (12 to ∞)
 

@@ -72,7 +72,7 @@ def bootstrap_difference(
         The percentile interval is the default: it holds for differences and ratios alike,
         never leaves the range of the statistic, and does without the jackknife, which is
         inconsistent for medians. BCa is more accurate for means. Where BCa does not exist (all
-        values alike, an infinite or undefined resample), the percentile interval stands in, and
+        values alike, an undefined resample), the percentile interval stands in, and
         the estimate's method says so.
     rng : int or numpy.random.Generator
         Seed or generator of the resampling.
@@ -241,9 +241,6 @@ def _bca(
     drawn: Any,
 ) -> tuple[float, float] | None:
     """BCa interval from the resamples already drawn, or None where it does not exist."""
-    draws = np.asarray(drawn.bootstrap_distribution)
-    if not np.isfinite(draws).all() or np.ptp(draws) == 0:
-        return None
     with _quiet():
         interval = stats.bootstrap(
             (first, second),

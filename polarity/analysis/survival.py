@@ -312,4 +312,5 @@ def _fit(epochs: npt.ArrayLike, horizon: float) -> tuple[Sample, KaplanMeierFitt
     horizon = positive("horizon", horizon)
     trials = as_epochs("epochs", epochs, horizon)
     never = np.isnan(trials)
-    return trials, KaplanMeierFitter().fit(np.where(never, horizon, trials), ~never)
+    with np.errstate():  # lifelines switches NumPy's warnings off and leaves them off
+        return trials, KaplanMeierFitter().fit(np.where(never, horizon, trials), ~never)

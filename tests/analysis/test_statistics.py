@@ -1,5 +1,6 @@
 """Estimates, intervals and tests: hand cases, values from R, properties, and what is refused."""
 
+import doctest
 import json
 import math
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
+import polarity.analysis.estimate as estimate_module
 from polarity.analysis.metrics import quartiles
 from polarity.analysis.statistics import (
     Estimate,
@@ -67,6 +69,10 @@ some_reach = st.lists(st.one_of(st.integers(0, 99), st.just(NAN)), min_size=1, m
 # --- Estimate ----------------------------------------------------------------------------------
 
 
+def test_the_examples_in_the_documentation_run():
+    assert doctest.testmod(estimate_module).failed == 0
+
+
 def test_estimate_reads_well():
     share = Estimate(0.58, 0.451, 0.702, n=50, method="share")
     assert f"{share:.1%}" == "58.0\u00a0% (45.1\u00a0% to 70.2\u00a0%)"
@@ -77,6 +83,7 @@ def test_estimate_reads_well():
     assert f"{Estimate(2, NAN, NAN, n=1, method='median'):.1f}" == "2.0 (no interval)"
 
 
+@settings(deadline=None)
 @given(
     value=st.floats(),
     bounds=st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)).map(sorted),
@@ -177,6 +184,15 @@ def test_nobody_successful_leaves_the_papers_median_undefined():
     assert restricted_mean([NAN, NAN], HORIZON).value == HORIZON
 
 
+def test_numpy_still_warns_afterwards():
+    before = np.geterr()
+    kaplan_meier_median(FEW_EARLY, HORIZON)
+    restricted_mean(FEW_EARLY, HORIZON)
+    kaplan_meier_curve(FEW_EARLY, HORIZON)
+    logrank(FEW_EARLY, ALL_LATER, HORIZON)
+    assert np.geterr() == before and before["invalid"] == "warn"
+
+
 @samples_from_r
 def test_survival_equals_r(case):
     epochs, horizon = numbers(case["epochs"]), ORACLES["horizon"]
@@ -220,6 +236,7 @@ def test_logrank_equals_r(case):
     assert (result.n_a, result.n_b) == (len(a), len(b))
 
 
+@settings(deadline=None)
 @given(some_reach, some_reach)
 def test_logrank_equals_scipy(a, b):
     a, b = np.array(a, float), np.array(b, float)
@@ -241,6 +258,7 @@ def censored(epochs):
     return stats.CensoredData.right_censored(np.where(never, HORIZON, epochs), never)
 
 
+@settings(deadline=None)
 @given(some_reach)
 def test_kaplan_meier_equals_scipy(epochs):
     curve = kaplan_meier_curve(epochs, HORIZON)
@@ -248,6 +266,7 @@ def test_kaplan_meier_equals_scipy(epochs):
     np.testing.assert_allclose(curve["survival"], expected, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(some_reach)
 def test_kaplan_meier_curve_is_a_share_of_the_trials(epochs):
     """All censoring is at the horizon, on which the Wilson bounds rely."""
@@ -265,6 +284,7 @@ def test_kaplan_meier_curve_is_a_share_of_the_trials(epochs):
         assert row["at_risk"] == waiting + row["reached"]
 
 
+@settings(deadline=None)
 @given(all_reach)
 def test_without_censoring_survival_statistics_are_the_ordinary_ones(epochs):
     estimate = kaplan_meier_median(epochs, HORIZON)
@@ -280,6 +300,7 @@ def test_without_censoring_survival_statistics_are_the_ordinary_ones(epochs):
     assert restricted_mean(epochs, HORIZON).value == pytest.approx(np.mean(epochs))
 
 
+@settings(deadline=None)
 @given(some_reach)
 def test_a_trial_that_never_arrives_counts_as_later_than_all(epochs):
     filled = np.where(np.isnan(epochs), INF, epochs)
@@ -424,6 +445,7 @@ def test_spread_is_the_central_range_of_the_draws():
         spread([1.0], coverage=95)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=200), st.floats(0.01, 0.99))
 def test_spread_holds_at_least_its_share_of_the_draws(values, coverage):
     with np.errstate(over="ignore", invalid="ignore"):  # the median of the largest floats
@@ -517,7 +539,7 @@ def test_censored_epochs_reach_the_statistic():
 
 
 @given(some_reach)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_named_statistics_equal_those_of_one_sample(epochs):
     assume(len(epochs) > 1)
     zero = [0.0, 0.0]
@@ -544,6 +566,18 @@ def test_undefined_resamples_widen_the_interval_and_are_counted():
     assert (ratio.low, ratio.high) == (0, INF)
     few = bootstrap_ratio(FEW_EARLY, ALL_LATER, "median_among_successful")  # about 2 %
     assert few.low > 0 and few.high < INF and "undefined" in few.method
+    accelerated = bootstrap_ratio(FEW_EARLY, ALL_LATER, "median_among_successful", method="BCa")
+    assert (accelerated.low, accelerated.high) == (few.low, few.high)
+    assert "no BCa interval exists" in accelerated.method
+
+
+def test_infinite_resamples_take_part():
+    mostly = [5, 6, 7, 8, 9, 10, 11, 12, 13, NAN, NAN, NAN]
+    for method in ("percentile", "BCa"):
+        estimate = bootstrap_difference(mostly, ALL_LATER, "kaplan_meier_median", method=method)
+        assert estimate.value == 10.5 - 50
+        assert math.isfinite(estimate.low) and estimate.high == INF
+        assert f"bootstrap {method}," in estimate.method
 
 
 def test_an_undefined_value_has_no_interval():
@@ -629,6 +663,7 @@ def test_holm_equals_r(case):
 p_values = hnp.arrays(float, st.integers(1, 8), elements=st.one_of(st.floats(0, 1), st.just(NAN)))
 
 
+@settings(deadline=None)
 @given(p_values, st.randoms(use_true_random=False))
 def test_holm_properties(p, random):
     corrected = holm(p)
@@ -654,6 +689,7 @@ def test_holm_refuses():
 values = st.lists(st.integers(0, 9), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(values, values)
 def test_both_u_add_up_to_all_pairs(x, y):
     forth = compare_to_reference(x, {"y": y}).loc["y"]
