@@ -1,7 +1,7 @@
 """The claims ledger: every quantitative claim of the paper that this book judges.
 
-The claims are data, declared once, here; :func:`judge` sets an estimate against a claim and decides by
-the claim's rule. The pages of the book measure; nothing on them decides.
+The claims are data, declared once, here; :func:`judge` sets an estimate against a claim and decides
+by the claim's rule. The pages of the book measure; nothing on them decides.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ _CLAIMS = (
         "Abstract; section 2.1; Fig 1B",
         "With sufficient polarity set in advance, networks learn in fewer epochs.",
         "fewer epochs at every n",
-        "Restricted mean number of epochs to 90 % accuracy (a network that never gets there counts as "
-        f"100), frozen sufficient over fluid, mean over n = 60 to 100; {_DRAWS}.",
+        "Restricted mean number of epochs to 90 % accuracy (a network that never gets there counts "
+        f"as 100), frozen sufficient over fluid, mean over n = 60 to 100; {_DRAWS}.",
         Below(1.0),
         ".2f",
     ),
@@ -130,8 +130,8 @@ _CLAIMS = (
         "Appendix C, Fig C.1",
         "Sufficient polarity helps whichever of the four reset rules is used.",
         "all four rules beat fluid",
-        "Error at convergence, frozen sufficient minus fluid, mean over n = 20 to 100, of the reset "
-        f"rule that helps least; {_DRAWS}.",
+        "Error at convergence, frozen sufficient minus fluid, mean over n = 20 to 100, of the "
+        f"reset rule that helps least; {_DRAWS}.",
         Below(0.0),
         ".1%",
     ),
@@ -140,8 +140,8 @@ _CLAIMS = (
         "Section 5, Fig 4B-C",
         "Sufficient polarity helps small networks too.",
         "lower error at 10 and at 20 units",
-        "Error at convergence at 10 hidden units, frozen sufficient minus fluid, mean over n = 20 to "
-        f"100; {_DRAWS}.",
+        "Error at convergence at 10 hidden units, frozen sufficient minus fluid, mean over "
+        f"n = 40 to 100; {_DRAWS}.",
         Below(0.0),
         ".1%",
     ),
@@ -150,8 +150,8 @@ _CLAIMS = (
         "Section 5, Fig 4B",
         "With few hidden units a frozen random polarity is a handicap: fewer networks learn.",
         "fewer succeed at 10 units",
-        "Share of networks with 10 hidden units that pass 90 % accuracy, frozen random minus fluid, "
-        f"at n = 500; {_DRAWS}.",
+        "Share of networks with 10 hidden units that pass 90 % accuracy, frozen random minus "
+        f"fluid, at n = 500; {_DRAWS}.",
         Below(0.0),
         ".0%",
     ),
@@ -160,8 +160,8 @@ _CLAIMS = (
         "Section 5, Fig 4C",
         "With 20 hidden units a frozen random polarity is no handicap any more.",
         "frozen random near fluid",
-        "Share of networks with 20 hidden units that pass 90 % accuracy, frozen random minus fluid, "
-        f"at n = 500; {_DRAWS}.",
+        "Share of networks with 20 hidden units that pass 90 % accuracy, frozen random minus "
+        f"fluid, at n = 500; {_DRAWS}.",
         Within(0.05),
         ".0%",
     ),
@@ -198,8 +198,8 @@ _CLAIMS = (
     Claim(
         "theory.d3_formula_at_15",
         "Theorem D.3, Fig 4A",
-        "By the theorem's formula a random polarity of 15 units is capable with a probability of over "
-        "99 %.",
+        "By the theorem's formula a random polarity of 15 units is capable with a probability of "
+        "over 99 %.",
         "> 99 %",
         "The formula, by exact counting.",
         Above(0.99),
@@ -258,17 +258,22 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         return (
-            f'<div class="claim-card claim-{_CSS[self.outcome]}" id="claim-{escape(self.claim.id)}">'
+            f'<div class="claim-card claim-{_CSS[self.outcome]}" '
+            f'id="claim-{escape(self.claim.id)}">'
             f'<p class="claim-statement">{escape(self.claim.statement)} '
             f"<cite>{escape(self.claim.where)}</cite></p>"
             f'<p class="claim-numbers"><span>Paper: <b>{escape(self.claim.published)}</b></span> '
             f"<span>Here: <b>{escape(self.ours)}</b></span></p>"
-            f'<p class="claim-rule">{escape(self.claim.measure)} Rule: {escape(self.explanation)}.</p>'
+            f'<p class="claim-rule">{escape(self.claim.measure)} '
+            f"Rule: {escape(self.explanation)}.</p>"
             f'<p class="claim-verdict">{escape(self.label)}</p></div>'
         )
 
     def __str__(self) -> str:
-        return f"{self.label}: {self.claim.statement} Paper: {self.claim.published}. Here: {self.ours}."
+        return (
+            f"{self.label}: {self.claim.statement} "
+            f"Paper: {self.claim.published}. Here: {self.ours}."
+        )
 
 
 def judge(claim_id: str, estimate: Estimate) -> Verdict:
@@ -336,14 +341,16 @@ _HEADINGS = {
 
 
 def ledger_html(estimates: Mapping[str, Estimate]) -> str:
-    """:func:`ledger` as an HTML table; every claim links to the card on the page that measures it."""
+    """:func:`ledger` as an HTML table; every claim links to its card on its page."""
     rows = []
     for row in ledger(estimates).itertuples():
         claim = CLAIMS[str(row.claim)]
         css = _CSS.get(str(row.verdict), "open")
         mark = _MARK.get(str(row.verdict), "○")
         cells = {name: escape(str(getattr(row, name))) for name in _HEADINGS}
-        cells["statement"] = f'<a href="{claim.page}.html#claim-{claim.id}">{cells["statement"]}</a>'
+        cells["statement"] = (
+            f'<a href="{claim.page}.html#claim-{claim.id}">{cells["statement"]}</a>'
+        )
         cells["verdict"] = f"{mark} {cells['verdict']}"
         body = "".join(
             f'<td class="claim-{name}" data-label="{_HEADINGS[name]}">{cell}</td>'
@@ -351,9 +358,8 @@ def ledger_html(estimates: Mapping[str, Estimate]) -> str:
         )
         rows.append(f'<tr class="claim-{css}">{body}</tr>')
     head = "".join(f'<th scope="col">{heading}</th>' for heading in _HEADINGS.values())
-    return (
-        f'<table class="ledger"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    )
+    body = "".join(rows)
+    return f'<table class="ledger"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def tally_html(verdicts: Iterable[Verdict]) -> str:

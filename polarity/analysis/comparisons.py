@@ -41,7 +41,7 @@ def error_difference(
 def restricted_mean_ratio(
     curves: xr.Dataset, condition: str, threshold: float, sizes: Sequence[int] | None = None
 ) -> xr.DataArray:
-    """Restricted mean of the epochs to ``threshold``: ``condition`` over fluid, mean over the sizes.
+    """Restricted mean epochs to ``threshold``: ``condition`` over fluid, mean over the sizes.
 
     A trial that never gets there counts with the number of epochs trained: all trials are censored
     at the same epoch, and so the mean of the truncated times is the restricted mean.
@@ -74,7 +74,7 @@ def success_difference(
 
 
 def _scores(curves: xr.Dataset, threshold: float) -> xr.DataArray:
-    """One number a trial for each metric of Fig 4D; dims (metric, ..., trial); smaller is better."""
+    """One number a trial for each metric of Fig 4D; smaller is better."""
     error = error_at_convergence(curves).astype(float)
     epochs = epochs_to_threshold(curves, threshold)
     failed = (~(epochs_to_threshold(curves, threshold, strict=True) >= 0)).astype(float)
@@ -104,7 +104,9 @@ def comparison_map(curves: xr.Dataset, threshold: float) -> xr.DataArray:
         int8, dims (metric, width, n_train, condition) for the two frozen conditions: +1 better
         than fluid, 0 level, -1 worse.
     """
-    scores = _scores(curves, threshold).transpose("metric", "width", "n_train", "condition", "trial")
+    scores = _scores(curves, threshold).transpose(
+        "metric", "width", "n_train", "condition", "trial"
+    )
     values = xr.DataArray(
         _summary(scores.values),
         dims=scores.dims[:-1],
@@ -128,10 +130,16 @@ def share_of_map(
 
     rng = np.random.default_rng(seed)
     trials = curves.sizes["trial"]
-    resampled = [share(curves.isel(trial=rng.integers(0, trials, trials))) for _ in range(n_resamples)]
+    resampled = [
+        share(curves.isel(trial=rng.integers(0, trials, trials))) for _ in range(n_resamples)
+    ]
     value = share(curves)
     low, high = np.quantile(resampled, [0.025, 0.975])
     cells = len(MAP_METRICS) * curves.sizes["width"] * curves.sizes["n_train"]
     return Estimate(
-        value, min(low, value), max(high, value), cells, method="share of cells, bootstrap of trials"
+        value,
+        min(low, value),
+        max(high, value),
+        cells,
+        method="share of cells, bootstrap of trials",
     )

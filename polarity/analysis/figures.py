@@ -161,7 +161,13 @@ def one_picture(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     epochs = curves.epoch.values
     for condition in curves.condition.values[::-1]:
         style, part = condition_style(str(condition)), curves.val_accuracy.sel(condition=condition)
-        ax.plot(epochs, 100 * part.transpose("epoch", "trial").values, color=style.color, alpha=0.1, lw=0.6)
+        ax.plot(
+            epochs,
+            100 * part.transpose("epoch", "trial").values,
+            color=style.color,
+            alpha=0.1,
+            lw=0.6,
+        )
     for condition in curves.condition.values:
         style, part = condition_style(str(condition)), curves.val_accuracy.sel(condition=condition)
         look = style.line() | {"linewidth": 2.6, "markevery": max(1, len(epochs) // 12)}
@@ -203,6 +209,7 @@ def fig1a(x: np.ndarray, y: np.ndarray) -> Figure:
     inputs = {"$x_1$": 3.6, "$x_2$": 2.7, "$x_3$": 1.6, "$x_4$": 0.8, "$x_5$": 0.0}
     units = [(1, 1, 3.6), (-1, -1, 2.4), (1, -1, 1.2), (-1, 1, 0.0)]
     colors = {1: OKABE_ITO["blue"], -1: OKABE_ITO["vermilion"]}
+    circle = {"boxstyle": "circle", "facecolor": "white", "edgecolor": "black"}
     styles = {1: "-", -1: (0, (4, 1.5))}
 
     def edge(a: tuple[float, float], b: tuple[float, float], sign: int) -> None:
@@ -217,7 +224,7 @@ def fig1a(x: np.ndarray, y: np.ndarray) -> Figure:
         edge((0, 2.7), (1, height), s2)
         edge((1, height), (2, 1.8), s1 * s2)
         right.text(1.0, height, "ReLU", ha="center", va="center", fontsize=7.5,
-                   bbox={"boxstyle": "circle", "facecolor": "white", "edgecolor": "black"})  # fmt: skip
+                   bbox=circle)  # fmt: skip
     for name, height in inputs.items():
         noise = height < 2
         right.text(0, height, name, ha="center", va="center", color="#767676" if noise else "black",
@@ -295,7 +302,9 @@ def draws_figure(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     ):
         for condition in curves.condition.values:
             style, part = condition_style(str(condition)), values.sel(condition=condition)
-            ax.plot(x, part.transpose("n_train", "draw").values, color=style.color, alpha=0.16, lw=0.8)
+            ax.plot(
+                x, part.transpose("n_train", "draw").values, color=style.color, alpha=0.16, lw=0.8
+            )
             ax.plot(x, part.median("draw").values, **style.line())
         ax.set_xticks(x, [str(n) for n in at])
         ax.tick_params(axis="x", labelrotation=45)
@@ -341,12 +350,16 @@ def fig4a(
     for (name, values), (color, line) in zip(theory.items(), looks, strict=False):
         widths = sorted(values)
         bottom.plot(
-            widths, [100 * values[w] for w in widths], color=OKABE_ITO[color], linestyle=line, label=name
+            widths,
+            [100 * values[w] for w in widths],
+            color=OKABE_ITO[color],
+            linestyle=line,
+            label=name,
         )
     part = rate.sel(condition="frozen_random")
     style = condition_style("frozen_random")
-    bottom.plot(part.width.values, part.values, color=style.color, marker=style.marker, linestyle="none",
-                label="simulation, frozen random")  # fmt: skip
+    bottom.plot(part.width.values, part.values, color=style.color, marker=style.marker,
+                linestyle="none", label="simulation, frozen random")  # fmt: skip
     bottom.axhline(99, color="#767676", linewidth=0.8, linestyle=":")
     bottom.text(2, 99, "99 %", fontsize=8, va="bottom", color="#555555")
     bottom.set(xlabel="hidden units", ylabel="capable networks (%)", ylim=(-3, 106))
@@ -383,7 +396,8 @@ def fig4d(beats: xr.DataArray, trials: int) -> Figure:
         values = code.sel(metric=metric).transpose("width", "n_train").values
         text = np.array(marks, dtype=object)[values]
         sns.heatmap(
-            values, ax=ax, cmap=ListedColormap(colors), vmin=0, vmax=3, cbar=False, annot=text, fmt="",
+            values, ax=ax, cmap=ListedColormap(colors), vmin=0, vmax=3, cbar=False,
+            annot=text, fmt="",
             annot_kws={"fontsize": 7, "color": "black"}, linewidths=0.6, linecolor="white",
             xticklabels=[str(n) for n in beats.n_train.values], yticklabels=widths,
         )  # fmt: skip

@@ -109,8 +109,8 @@ class RatioLike:
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
-            f"reproduced if the interval holds {_plain(self.published, spec)} and lies wholly below "
-            f"{_plain(1.0, spec)}, partly if it does one of these or only the value lies below"
+            f"reproduced if the interval holds {_plain(self.published, spec)} and lies wholly "
+            f"below {_plain(1.0, spec)}, partly if it does one of these or only the value lies below"
         )
 
 

@@ -45,7 +45,9 @@ def test_every_claim_can_be_won_and_lost():
     grid = [-10, -0.5, -0.01, 0, 0.3, 0.485, 0.585, 0.95, 0.995, 1.01, 3, 10]
     for claim in CLAIMS.values():
         outcomes = {
-            judge(claim.id, estimate(v, v - w, v + w)).outcome for v in grid for w in (0, 1e-3, 0.02, 3)
+            judge(claim.id, estimate(v, v - w, v + w)).outcome
+            for v in grid
+            for w in (0, 1e-3, 0.02, 3)
         }
         assert outcomes == set(OUTCOMES), claim.id
 

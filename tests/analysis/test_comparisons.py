@@ -73,7 +73,9 @@ def test_error_difference_is_of_medians_and_averages_sizes(curves):
 def test_restricted_mean_counts_never_as_the_horizon(curves):
     one = curves.isel(width=0)
     # n = 60: (2 + 2 + 4) / 3 over (4 + 4 + 10) / 3
-    assert restricted_mean_ratio(one, "frozen_sufficient", 0.9, [60]).item() == pytest.approx(8 / 18)
+    assert restricted_mean_ratio(one, "frozen_sufficient", 0.9, [60]).item() == pytest.approx(
+        8 / 18
+    )
     assert restricted_mean_ratio(one, "frozen_random", 0.9, [60]).item() == pytest.approx(20 / 18)
 
 
