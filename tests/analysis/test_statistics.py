@@ -280,6 +280,7 @@ def test_kaplan_meier_curve_is_a_share_of_the_trials(epochs):
         assert tuple(row[["survival", "low", "high"]]) == pytest.approx(
             (share.value, share.low, share.high), abs=1e-12
         )
+        assert row["low"] <= row["survival"] <= row["high"]
         assert row["reached"] == (epochs == epoch).sum()
         assert row["at_risk"] == waiting + row["reached"]
 
