@@ -110,7 +110,7 @@ class RatioLike:
         """The rule in words."""
         return (
             f"reproduced if the interval holds {_plain(self.published, spec)} and lies wholly "
-            f"below {_plain(1.0, spec)}, partly if it does one of these or only the value lies below"
+            f"below {_plain(1.0, spec)}, partly if it does one of these or the value lies below"
         )
 
 
