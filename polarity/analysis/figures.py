@@ -129,7 +129,8 @@ def efficiency_figure(
     panels
         One letter a panel.
     """
-    figure, axes = plt.subplots(1, len(metrics), figsize=(4.6 * len(metrics), 3.9), squeeze=False)
+    size = (max(9.2, 3.4 * len(metrics)), 3.9) if len(metrics) > 1 else (4.8, 3.9)
+    figure, axes = plt.subplots(1, len(metrics), figsize=size, squeeze=False)
     for i, (ax, metric) in enumerate(zip(axes.flat, metrics, strict=True)):
         _efficiency_panel(ax, curves, metric, threshold, published)
         ax.set_title(panels[i])
