@@ -247,6 +247,13 @@ def test_logrank_equals_scipy(a, b):
     assert result.p == pytest.approx(stats.logrank(censored(a), censored(b)).pvalue, abs=1e-9)
 
 
+def test_the_curve_ends_at_exactly_nought():
+    curve = kaplan_meier_curve([0, 0, 5], HORIZON)
+    assert curve.index.tolist() == [0, 5, HORIZON]
+    assert curve["low"].tolist()[1:] == curve["survival"].tolist()[1:] == [0, 0]
+    assert 0.5 < curve.loc[HORIZON, "high"] < 0.6  # three of three arrived, which is not all
+
+
 def test_logrank_of_nothing_reached():
     result = logrank([NAN, NAN], [NAN], HORIZON)
     assert (result.statistic, result.p, result.n_a, result.n_b) == (0.0, 1.0, 2, 1)
