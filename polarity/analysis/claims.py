@@ -192,7 +192,7 @@ _CLAIMS = (
         "expectation; a polarity that lowers this number makes learning faster.",
         "equality",
         "Mean search time of simulated searches over the lemma's, minus 1, with a t interval.",
-        Within(0.1),
+        Within(0.05),
         ".1%",
     ),
     Claim(
