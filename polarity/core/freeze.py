@@ -118,9 +118,7 @@ class FreezeSGD:
             for name, _, signs in self._layers
         }
         devices = {signs.device for _, _, signs in self._layers}
-        self._generators = {
-            device: torch.Generator(device).manual_seed(int(seed)) for device in devices
-        }
+        self._generators = {d: torch.Generator(d).manual_seed(seed) for d in devices}
         self._register()
 
     def _reset_layers(self, *_step: object) -> None:
@@ -274,13 +272,13 @@ class FreezeSGD:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_handles": self.active, "_held": None}
+        # A copied parameter has another identity: the first step looks again at what is held.
+        state = vars(self) | {"_handles": self.active, "_held": set()}
         state["_generators"] = {d: g.get_state() for d, g in self._generators.items()}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._held = _held(self.optimizer)
         self._generators = {d: torch.Generator(d) for d in state["_generators"]}
         for device, generator in self._generators.items():
             generator.set_state(state["_generators"][device])
