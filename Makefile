@@ -39,25 +39,30 @@ smoke: $(READY) ## the same in a minute, at sizes that only show that everything
 	@$(PY) -m polarity.publishing.build --tier smoke $(ARGS)
 
 test: $(READY) ## run all tests; they include `make smoke` (ARGS="-k reset -x")
+	@mkdir -p .cache
 	@MPLBACKEND=agg $(PY) -m pytest $(ARGS)
 
 bench: $(VENV)/.bench ## measure the trainer against PyTorch, one network at a time, and JAX
 	@$(PY) -m benchmarks $(ARGS)
 
 venv: $(READY) ## make .venv from constraints.txt; done by the others on demand
+	@echo "$(VENV) is ready: $$($(PY) -V)"
 
 # The stamp is removed before anything is installed and written after everything is. Without it, an
 # environment is what an interrupted set-up left, and is made anew.
 $(READY): pyproject.toml constraints.txt
-	@command -v "$(PYTHON)" >/dev/null 2>&1 || \
-	  { echo "There is no $(PYTHON). Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python"; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$("$(PYTHON)" -V 2>&1). Choose another: make PYTHON=python3.12"; exit 1; }
-	@if [ -e $(VENV) ] && [ ! -e $(VENV)/pyvenv.cfg ] && [ -n "$$(ls -A $(VENV))" ]; then \
-	  echo "$(VENV) exists and is no Python environment; move it away"; exit 1; fi
 	@if [ -e $(READY) ] && $(PY) -c pass 2>/dev/null; then \
 	  echo "Bringing $(VENV) up to date"; rm -f $(READY) $(VENV)/.bench; \
 	else \
+	  command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	    echo "There is no $(PYTHON). Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python"; \
+	    exit 1; }; \
+	  "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$("$(PYTHON)" -V 2>&1)."; \
+	    echo "Choose another: make PYTHON=python3.12"; \
+	    exit 1; }; \
+	  if [ -e $(VENV) ] && [ ! -e $(VENV)/pyvenv.cfg ] && [ -n "$$(ls -A $(VENV))" ]; then \
+	    echo "$(VENV) exists and is no Python environment; move it away"; exit 1; fi; \
 	  echo "Making $(VENV)"; "$(PYTHON)" -m venv --clear $(VENV); \
 	fi
 	@$(PY) -m pip install --quiet -c constraints.txt setuptools wheel

@@ -109,7 +109,7 @@ def _execute_pages(
 
     folder = root / "_build" / "executed" / tier
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*.partial.ipynb"):  # of a build that was killed
+    for leftover in folder.glob(".*.partial.*"):  # of a build that was killed
         leftover.unlink()
     outcome = Outcome()
     execution.check_kernel()

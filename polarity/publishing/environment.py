@@ -59,11 +59,9 @@ def contained_environment(root: Path) -> dict[str, str]:
 
 def enter(root: Path) -> None:
     """Apply :func:`contained_environment` to this process and the kernels it will start."""
-    variables = contained_environment(root)
-    os.environ.update(variables)
-    for name, value in variables.items():
-        if value.startswith(str(root / ".cache")) and name != "JUPYTER_PATH":
-            Path(value).mkdir(parents=True, exist_ok=True)
+    # IPython warns where not even the parent of its folder exists.
+    (root / ".cache").mkdir(parents=True, exist_ok=True)
+    os.environ.update(contained_environment(root))
     # A backend chosen for scripts would silence the inline figures of a notebook.
     os.environ.pop("MPLBACKEND", None)
     # Keep the debugger's advice on frozen modules out of the terminal.

@@ -6,16 +6,16 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from .notebooks import SCHEME
 from .page import EXECUTED, METADATA, stored
 
 if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
     from .sources import PageSource
@@ -161,14 +161,14 @@ def execute(
 
     target.parent.mkdir(parents=True, exist_ok=True)
     failed = target.parent / f"{page.name}.failed.ipynb"
-    handle, name = tempfile.mkstemp(
-        prefix=f".{page.name}-", suffix=".partial.ipynb", dir=target.parent
-    )
-    os.close(handle)
-    partial = Path(name)
+    partial = target.parent / f".{page.name}-{os.getpid()}.partial.ipynb"
+    log = partial.with_suffix(".log")
     os.environ[EXECUTED] = json.dumps([str(path) for path in executed])
     try:
-        with TerminalLine(2, disable=not interactive) as line:
+        with (
+            TerminalLine(2, disable=not interactive) as line,
+            log.open("w", encoding="utf-8") as messages,
+        ):
             papermill.execute_notebook(
                 _literal_path(f"{SCHEME}{page.path}"),
                 _literal_path(partial),
@@ -178,6 +178,7 @@ def execute(
                 if interactive
                 else False,
                 stderr_file=line,
+                kernel_manager_class=_logging_to(messages),
                 # Without it every kernel warns that its messages are sent in plain text.
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
@@ -198,15 +199,31 @@ def execute(
         raise PageError(_describe(page, error, failed)) from None
     except DeadKernelError:
         raise PageError(
-            f"{page.name}: the kernel died, perhaps for want of memory, while it ran\n"
-            + _running_cell(partial)
+            f"{page.name}: the kernel died, perhaps for want of memory, while it ran\n\n"
+            f"{_running_cell(partial)}\n\n{log.read_text(encoding='utf-8').strip()}".rstrip()
         ) from None
     except PageError:
         os.replace(partial, failed)
         raise
     finally:
         partial.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
         del os.environ[EXECUTED]
+
+
+def _logging_to(file: TextIO) -> type[AsyncKernelManager]:
+    """Return a kernel manager whose kernels write their own log to ``file``.
+
+    They log every interruption, so that stopping a build would fill the terminal with tracebacks.
+    What a page writes to its error stream is not touched: that travels in messages.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    class LoggingKernelManager(AsyncKernelManager):
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+            await super()._async_launch_kernel(kernel_cmd, **{**kw, "stderr": file})
+
+    return LoggingKernelManager
 
 
 def _literal_path(path: str | Path) -> str:

@@ -156,13 +156,21 @@ def _not_literal(source: str, statement: ast.stmt) -> NoReturn:
     )
 
 
+class _Floats(ast.NodeTransformer):
+    """Turn ``float("nan")`` and its like, which papermill writes, into constants."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        match node:
+            case ast.Call(
+                func=ast.Name(id="float"), args=[ast.Constant(value=str(text))], keywords=[]
+            ):
+                return ast.copy_location(ast.Constant(float(text)), node)
+            case _:
+                return node
+
+
 def _literal(node: ast.expr) -> object:
-    """Evaluate a literal; also ``float("nan")`` and its like, which papermill writes."""
-    match node:
-        case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str(text))], keywords=[]):
-            return float(text)
-        case _:
-            return ast.literal_eval(node)
+    return ast.literal_eval(_Floats().visit(node))
 
 
 def check_parameters(

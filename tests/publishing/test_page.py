@@ -1,0 +1,215 @@
+"""What a page glues, measures and stores."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import nbformat
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from polarity.publishing import Page, collect_measurements, executed_notebooks
+from polarity.publishing import page as page_module
+
+
+@dataclass(frozen=True)
+class FakeEstimate:
+    value: float
+    low: float = 0.1
+    high: float = 0.9
+    n: int = 50
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@pytest.fixture
+def displayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
+    """Record what a page displays, and judge with a fake."""
+    seen: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr(page_module, "_display", lambda *shown: seen.append(shown))
+    fake = types.ModuleType("polarity.analysis.claims")
+    fake.judge = lambda claim, estimate: ("judged", claim, estimate)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "polarity.analysis.claims", fake)
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def keep_style() -> Iterator[None]:
+    with mpl.rc_context():
+        yield
+
+
+@pytest.mark.parametrize("name", ["", "Xor5D", "../xor5d", "xor5d.md", 3])
+def test_a_page_is_named_like_its_file(name: Any) -> None:
+    with pytest.raises(ValueError, match="name must be a file name such as 'xor5d', got"):
+        Page(name)
+
+
+def test_an_unknown_tier_is_refused() -> None:
+    with pytest.raises(ValueError, match="tier must be one of live, smoke; got 'paper'"):
+        Page("xor5d", tier="paper")
+
+
+def test_a_page_sets_the_style_of_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr("polarity.analysis.figures.use_style", lambda: calls.append(True))
+    Page("xor5d")
+    assert calls
+
+
+@pytest.mark.parametrize(
+    ("value", "python"),
+    [
+        (np.float64(0.5), 0.5),
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.array(0.5), 0.5),
+        (torch.tensor(0.5), 0.5),
+        (xr.DataArray(0.5), 0.5),
+        (7, 7),
+        (True, True),
+        ("posRand", "posRand"),
+    ],
+)
+def test_glue_makes_plain_python_of_every_number(
+    monkeypatch: pytest.MonkeyPatch, value: object, python: object
+) -> None:
+    glued: list[tuple[str, object]] = []
+    monkeypatch.setattr("myst_nb.glue", lambda name, it, display: glued.append((name, it)))
+    Page("xor5d").glue("x", value)
+    assert glued == [("x", python)]
+    assert type(glued[0][1]) is type(python)
+
+
+def test_glue_takes_an_estimate_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    glued: dict[str, object] = {}
+    monkeypatch.setattr("myst_nb.glue", lambda name, it, display: glued.update({name: it}))
+    Page("xor5d").glue("gain", FakeEstimate(0.5))
+    assert glued == {"gain": 0.5, "gain_low": 0.1, "gain_high": 0.9}
+
+
+@pytest.mark.parametrize("value", [None, [1, 2], {"a": 1}, 1 + 2j])
+def test_glue_refuses_what_prose_cannot_hold(value: object) -> None:
+    with pytest.raises(TypeError, match=r"number or a string, got .* for 'x'"):
+        Page("xor5d").glue("x", value)
+
+
+def test_measure_judges_shows_and_stores(displayed: list[Any]) -> None:
+    estimate = FakeEstimate(0.5)
+    verdict = Page("xor5d").measure("speed", estimate)
+    assert verdict == ("judged", "speed", estimate)
+    ((shown, metadata),) = displayed
+    assert shown is verdict
+    assert metadata["polarity"]["measurement"] == {
+        "claim": "speed",
+        "estimate": {"value": 0.5, "low": 0.1, "high": 0.9, "n": 50},
+    }
+
+
+def test_a_page_measures_a_claim_once(displayed: list[Any]) -> None:
+    page = Page("xor5d")
+    page.measure("speed", FakeEstimate(0.5))
+    with pytest.raises(ValueError, match="page xor5d has already measured claim 'speed'"):
+        page.measure("speed", FakeEstimate(0.6))
+
+
+def test_a_claim_that_cannot_be_judged_may_be_measured_again(
+    displayed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Page("xor5d")
+    judge = sys.modules["polarity.analysis.claims"].judge
+    monkeypatch.setattr(sys.modules["polarity.analysis.claims"], "judge", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        page.measure("speed", FakeEstimate(0.5))
+    monkeypatch.setattr(sys.modules["polarity.analysis.claims"], "judge", judge)
+    page.measure("speed", FakeEstimate(0.5))
+    assert len(displayed) == 1
+
+
+def executed(folder: Path, displayed: list[Any], name: str, key: str = "k") -> Path:
+    """Write what a page displayed as an executed notebook, through JSON as Jupyter does."""
+    outputs = [
+        nbformat.v4.new_output("display_data", {"text/plain": ""}, metadata=metadata)
+        for _, metadata in displayed
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=outputs)])
+    path = folder / f"{name}-{key}.ipynb"
+    text = nbformat.writes(notebook)
+    json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    path.write_text(text)
+    return path
+
+
+def test_measurements_come_back_with_nan_and_infinity(displayed: list[Any], tmp_path: Path) -> None:
+    page = Page("xor5d")
+    page.measure("speed", FakeEstimate(math.nan, -math.inf, math.inf))
+    page.provenance()
+    found = collect_measurements([executed(tmp_path, displayed, "xor5d")])
+    measurement = found["speed"]
+    assert math.isnan(measurement.estimate["value"])
+    assert measurement.estimate["low"] == -math.inf
+    assert measurement.estimate["high"] == math.inf
+    assert measurement.estimate["n"] == 50
+    assert measurement.page == "xor5d"
+    assert measurement.provenance["command"] == "papermill jt://book/xor5d.md xor5d.ipynb"
+    assert measurement.provenance["seconds"] >= 0
+
+
+def test_a_claim_belongs_to_one_page(displayed: list[Any], tmp_path: Path) -> None:
+    paths = []
+    for name in ("xor5d", "capacity"):
+        displayed.clear()
+        page = Page(name)
+        page.measure("speed", FakeEstimate(0.5))
+        page.provenance()
+        paths.append(executed(tmp_path, displayed, name))
+    with pytest.raises(ValueError, match="'speed' was measured by two pages, xor5d and capacity"):
+        collect_measurements(paths)
+
+
+def test_measurements_without_provenance_are_refused(displayed: list[Any], tmp_path: Path) -> None:
+    Page("xor5d").measure("speed", FakeEstimate(0.5))
+    with pytest.raises(ValueError, match=r"xor5d-k\.ipynb has no provenance card"):
+        collect_measurements([executed(tmp_path, displayed, "xor5d")])
+
+
+def test_the_builder_hands_over_the_notebooks_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "xor5d-00ff.ipynb"
+    monkeypatch.setenv(page_module.EXECUTED, json.dumps([str(path)]))
+    assert executed_notebooks(["xor5d"]) == [path]
+    with pytest.raises(ValueError, match="add capacity to `polarity: after:`"):
+        executed_notebooks(["capacity"])
+
+
+def test_by_hand_the_latest_kept_notebooks_are_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import os
+
+    monkeypatch.delenv(page_module.EXECUTED, raising=False)
+    monkeypatch.setattr(page_module, "repository_root", lambda: tmp_path)
+    folder = tmp_path / "_build" / "executed" / "live"
+    folder.mkdir(parents=True)
+    for age, key in enumerate(["new", "old"]):
+        (folder / f"xor5d-{key}.ipynb").touch()
+        os.utime(folder / f"xor5d-{key}.ipynb", (1000 - age, 1000 - age))
+    (folder / "xor5d-more-k.ipynb").touch()  # of a page with a longer name
+    assert executed_notebooks(["xor5d"]) == [folder / "xor5d-new.ipynb"]
+    with pytest.raises(FileNotFoundError, match=r"capacity .* run `make book` first"):
+        executed_notebooks(["capacity"])
+    with pytest.raises(FileNotFoundError, match="run `make smoke` first"):
+        executed_notebooks(["xor5d"], tier="smoke")

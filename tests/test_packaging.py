@@ -1,0 +1,180 @@
+"""The three lists of dependencies agree, and the files that sit around the package are sound."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import polarity
+from polarity.publishing.environment import contained_environment, repository_root
+from polarity.publishing.lock import direct_dependencies, environment_yml, pins
+
+ROOT = repository_root() or Path()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYTHONS = ["3.11", "3.12", "3.13"]
+DIRECT = [requirement for _, requirement in direct_dependencies(ROOT)]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("requirement", DIRECT, ids=str)
+def test_every_direct_dependency_is_locked_within_its_range(
+    requirement: Requirement, python: str
+) -> None:
+    locked = pins(ROOT, python)
+    name = canonicalize_name(requirement.name)
+    assert name in locked, f"make lock: {name} is missing from constraints.txt"
+    assert requirement.specifier.contains(locked[name])
+
+
+def test_the_lock_holds_exact_pins_only(tmp_path: Path) -> None:
+    assert len(pins(ROOT, "3.12")) > len(DIRECT)  # transitive ones too
+    (tmp_path / "constraints.txt").write_text("numpy>=2\n")
+    with pytest.raises(ValueError, match=r"exact pins, got 'numpy>=2'"):
+        pins(tmp_path, "3.12")
+
+
+def test_the_versions_that_the_book_was_built_with() -> None:
+    locked = pins(ROOT, "3.12")
+    assert locked["torch"] == "2.13.0"
+    assert locked["torchvision"] == "0.28.0"
+    assert locked["jupyter-book"] == "1.0.4.post1"
+
+
+def test_the_installed_packages_are_those_of_the_lock() -> None:
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    wrong = {}
+    for name, pin in pins(ROOT, python).items():
+        try:
+            installed = metadata.version(name).split("+")[0]  # 2.13.0+cpu is 2.13.0
+        except metadata.PackageNotFoundError:
+            continue  # of another platform, or of the extra for benchmarks
+        if installed != pin:
+            wrong[name] = (installed, pin)
+    assert wrong == {}, "installed, locked"
+
+
+def environment() -> tuple[str, list[str]]:
+    """Return the Python version and the pip lines of environment.yml."""
+    content = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (python,) = [e for e in content["dependencies"] if str(e).startswith("python=")]
+    (pip,) = [e["pip"] for e in content["dependencies"] if isinstance(e, dict)]
+    return python.removeprefix("python="), pip
+
+
+def test_the_conda_environment_has_the_pins_of_the_lock() -> None:
+    python, lines = environment()
+    locked = pins(ROOT, python)
+    found = {}
+    for line in lines:
+        if not line.startswith("-"):
+            requirement = Requirement(line)
+            (specifier,) = requirement.specifier
+            assert specifier.operator == "=="
+            found[requirement.name] = specifier.version
+    direct = {
+        canonicalize_name(requirement.name)
+        for _, requirement in direct_dependencies(ROOT, without=["test", "bench"])
+    }
+    assert found == {name: locked[name] for name in direct}
+    assert {"-c constraints.txt", "-e ."} <= set(lines)
+
+
+def test_the_conda_environment_is_what_make_lock_writes() -> None:
+    assert (ROOT / "environment.yml").read_text() == environment_yml(ROOT)
+
+
+def test_the_python_versions_agree() -> None:
+    from packaging.specifiers import SpecifierSet
+
+    allowed = SpecifierSet(PROJECT["requires-python"])
+    assert [v for v in ("3.10", *PYTHONS, "3.14") if allowed.contains(v)] == PYTHONS
+    assert environment()[0] in PYTHONS
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]["include"]
+    assert sorted({entry["python"] for entry in matrix}) == PYTHONS
+    assert any(entry["os"].startswith("macos") for entry in matrix)
+
+
+def test_every_import_is_declared() -> None:
+    """A library that another one happens to bring along must be declared all the same."""
+    declared = {canonicalize_name(requirement.name) for requirement in DIRECT}
+    distributions = metadata.packages_distributions()
+    missing = set()
+    for path in [*(ROOT / "polarity").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                modules = [node.module or ""]
+            else:
+                continue
+            for module in {name.split(".")[0] for name in modules}:
+                found = {canonicalize_name(name) for name in distributions.get(module, [])}
+                local = module in sys.stdlib_module_names or found <= {"polarity"}
+                if not local and not found & declared:
+                    missing.add(f"{module} in {path.relative_to(ROOT)}")
+    assert missing == set()
+
+
+def test_the_metadata_of_the_package() -> None:
+    assert polarity.__version__ == metadata.version("polarity") == PROJECT["version"]
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    assert (ROOT / "polarity" / "py.typed").is_file()
+
+
+def test_make_keeps_everything_inside_the_clone_as_the_builder_does() -> None:
+    text = (ROOT / "Makefile").read_text()
+    exported = dict(re.findall(r"^export (\w+) := (.*)$", text, re.MULTILINE))
+    ours = contained_environment(Path("$(CURDIR)"))
+    for name, value in ours.items():
+        made = exported[name].replace("$(CACHE)", "$(CURDIR)/.cache")
+        if name == "JUPYTER_PATH":
+            assert made == "$(CURDIR)/$(VENV)/share/jupyter"
+        else:
+            assert made == value
+
+
+def test_every_command_of_make_is_explained() -> None:
+    text = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert {"book", "test", "help", "venv", "smoke", "bench", "clean", "lock"} <= set(phony.split())
+    for name in phony.split():
+        assert re.search(rf"^{name}:.*## \S", text, re.MULTILINE), name
+
+
+def test_continuous_integration_runs_the_command_of_the_readme() -> None:
+    command = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line][-1]
+    assert command == "make test"
+    assert command in (ROOT / "README.md").read_text()
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
+    assert "run: .ci/run" in workflow
+
+
+def test_workflows_use_official_actions_with_few_permissions() -> None:
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        workflow = yaml.safe_load(path.read_text())
+        assert workflow["permissions"] == {"contents": "read"}
+        assert "concurrency" in workflow
+        for job in workflow["jobs"].values():
+            for step in job["steps"]:
+                if "uses" in step:
+                    assert re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
+
+
+def test_every_reference_of_the_bibliography_is_complete() -> None:
+    from pybtex.database import parse_file
+
+    entries = parse_file(str(ROOT / "book" / "references.bib")).entries
+    assert entries["wang2023polarity"].fields["eprint"] == "2303.17589"
+    for key, entry in entries.items():
+        assert entry.persons["author"], key
+        assert {"title", "year"} <= set(entry.fields), key
