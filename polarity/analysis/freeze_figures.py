@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
@@ -82,9 +83,9 @@ def _turn(ax: Axes, turn: int) -> None:
 
 
 def _edges() -> Float:
-    """Bins of equal width on the axis of :func:`_signed_axis`."""
-    right = np.geomspace(_LINEAR_BELOW, 1, 17)
-    return np.concatenate([-right[::-1], right])
+    """Logarithmic bins on both sides of zero; zero itself counts to the innermost right one."""
+    right = np.geomspace(_LINEAR_BELOW, 10**0.25, 18)
+    return np.concatenate([-right[::-1], [0.0], right])
 
 
 def rules_figure(
@@ -133,6 +134,7 @@ def rules_figure(
     axes[1, 0].set_ylabel(f"{len(free):,} weights × template")
     axes[1, -1].legend(loc="lower right", fontsize=8.5)
     handles, labels = axes[0, 0].get_legend_handles_labels()
+    handles[-1] = Line2D([], [], color="#444444", marker="o", markersize=3.2)  # of any colour
     figure.legend(handles, labels, loc="outside upper center", ncols=3, markerscale=1.4)
     return figure
 
@@ -214,7 +216,8 @@ def _bands(ax: Axes, curves: xr.DataArray, scale: float = 100) -> None:
         low, mid, high = (band.sel(quartile=q).values for q in (25, 50, 75))
         ax.fill_between(epochs, low, high, color=style.color, alpha=0.15, linewidth=0)
         # Markers at different epochs, where lines lie on each other.
-        ax.plot(epochs, mid, **style.line(), markevery=(start * every // 4, every))
+        look: dict[str, Any] = {**style.line(), "markevery": (start * every // 4, every)}
+        ax.plot(epochs, mid, **look)
     ax.set_xlabel("epoch")
 
 
