@@ -18,14 +18,14 @@ from .race import STEPS, Result, race
 from .task import Task
 
 SIZES = (60, 500)
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path("benchmarks") / "results"  # below the current directory
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Train the same XOR-5D networks (5-64-1, 50 trials of 3 conditions, 100 epochs) "
+        description="Train the same XOR-5D networks (5-64-1, 50 trials, 3 conditions, 100 epochs) "
         "by this package's trainer, its batched form, PyTorch one by one, and JAX; then the whole "
         "grid once, in a fresh process with nothing compiled. Prints medians and quartiles.",
         epilog="Other work on the machine disturbs the seconds more than the ratios, because the "
@@ -37,7 +37,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--no-grid", action="store_true", help="leave the whole grid out")
     parser.add_argument(
-        "--quick", action="store_true", help="a minute: few networks, two rounds, a small grid"
+        "--quick", action="store_true", help="a minute: 20 epochs, two rounds, a small grid"
     )
     parser.add_argument(
         "--save",
@@ -103,7 +103,7 @@ def record(task: Task, results: Sequence[Result]) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print and, if asked, write."""
     chosen = arguments(argv)
-    bar = tqdm(bar_format="{desc}", leave=False, file=sys.stderr)
+    bar = tqdm(bar_format="{desc}", leave=False, file=sys.stderr, disable=None)
     report = bar.set_description_str
     field = contestants(chosen.sample)
     found: dict[str, Any] = {"machine": machine(), "load_before": load(), "tasks": []}
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for n in SIZES:
         task = Task(n)
         if chosen.quick:
-            task = task.smaller(trials=4, epochs=20)
+            task = task.smaller(epochs=20)
         results = race(
             field, task, min(chosen.rounds, 2) if chosen.quick else chosen.rounds, report
         )
@@ -142,15 +142,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     if found["load_before"] is not None:
         print(
-            f"Load of the machine: {found['load_before']:.1f} before, {found['load_after']:.1f} after."
+            f"Load of the machine: {found['load_before']:.1f} before the run, "
+            f"{found['load_after']:.1f} after it."
         )
     if chosen.save:
-        RESULTS.mkdir(exist_ok=True)
+        RESULTS.mkdir(parents=True, exist_ok=True)
         path = RESULTS / f"{chosen.save}.json"
         path.write_text(json.dumps(found, indent=1) + "\n")
-        print(
-            f"Written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}"
-        )
+        print(f"Written to {path}")
 
 
 if __name__ == "__main__":

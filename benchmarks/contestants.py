@@ -81,7 +81,7 @@ def train_alone(task: Task, network: int) -> Curves:
     for epoch in range(task.epochs):
         for batch in torch.split(order[epoch], training.batch_size):
             optimizer.zero_grad()
-            binary_cross_entropy_with_logits(model(x[batch]).squeeze(-1), y[batch]).backward()
+            binary_cross_entropy_with_logits(model(x[batch]).squeeze(-1), y[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         with torch.no_grad():
             z = model(x_val).squeeze(-1)

@@ -1,4 +1,4 @@
-"""The same training in JAX: one network as a function, ``vmap`` over networks, ``jit`` of the whole.
+"""The same training in JAX: one network as a function, ``vmap`` over networks, ``jit`` of it all.
 
 Epochs and batches are scans, so XLA sees one program without a call back to Python. The draws are
 those of :mod:`polarity.ensemble`, from the same counter, so the curves can be compared; they cost
@@ -20,7 +20,7 @@ from polarity.ensemble.adam import BETA1, BETA2, EPS
 
 from .task import Curves, Task
 
-jax.config.update("jax_enable_x64", True)  # for the 64-bit counter only
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # for the counter
 
 Tree: TypeAlias = tuple[Array, ...]
 
@@ -105,8 +105,8 @@ def _train_one(task: Task) -> Callable[..., tuple[Array, Array]]:
 def prepare(task: Task, chunk: int | None = None) -> Callable[[], Curves]:
     """Compile the training of all networks of ``task``; return the function that runs it.
 
-    With ``chunk``, networks are trained so many at a time, one chunk after the other: less memory is
-    touched, so more of it stays in cache.
+    With ``chunk``, networks are trained so many at a time, one chunk after the other: less memory
+    is touched, so more of it stays in cache.
     """
     cell = task.cell
     one = _train_one(task)
@@ -123,7 +123,7 @@ def prepare(task: Task, chunk: int | None = None) -> Callable[[], Curves]:
     compiled = program.lower(*arguments).compile()
 
     def run() -> Curves:
-        loss, accuracy = jax.block_until_ready(compiled(*arguments))
+        loss, accuracy = jax.block_until_ready(compiled(*arguments))  # type: ignore[no-untyped-call]
         return np.asarray(loss), np.asarray(accuracy)
 
     return run

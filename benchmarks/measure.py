@@ -6,13 +6,14 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,10 @@ class Spread:
     n: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
+    def of(cls, values: ArrayLike) -> Spread:
         """Summarise the values."""
-        low, median, high = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
-        return cls(median, low, high, len(values))
+        low, median, high = np.quantile(np.asarray(values), [0.25, 0.5, 0.75]).tolist()
+        return cls(median, low, high, np.size(values))
 
     def __str__(self) -> str:
         digits = 0 if self.median >= 99.5 else 1 if self.median >= 9.95 else 2
