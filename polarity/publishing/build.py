@@ -45,6 +45,7 @@ def build_book(
     tier: str = "live",
     only: Sequence[str] = (),
     force: bool = False,
+    render: bool = True,
     device: str = "cpu",
     interactive: bool = False,
 ) -> Path | None:
@@ -61,6 +62,8 @@ def build_book(
         Names of pages. Others are executed only if these draw on them.
     force
         Execute even what did not change.
+    render
+        Render the book in the end.
     device
         Part of the key.
     interactive
@@ -69,7 +72,8 @@ def build_book(
     Returns
     -------
     Path or None
-        The book's ``index.html``. None if, with ``only``, other pages have no result yet.
+        The book's ``index.html``. None if it was not rendered: not wanted, or, with ``only``, other
+        pages have no result yet.
 
     Raises
     ------
@@ -87,6 +91,8 @@ def build_book(
         )
         if outcome.failed:
             raise BookError(_failures(outcome))
+        if not render:
+            return None
         if outcome.waiting:
             print(f"The book was not rendered: {', '.join(outcome.waiting)} must be executed first")
             return None
@@ -279,6 +285,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="execute this page and those it draws on; may be given several times",
     )
     parser.add_argument("--force", action="store_true", help="execute even what did not change")
+    parser.add_argument(
+        "--no-render", action="store_true", help="execute pages, do not render the book"
+    )
     parser.add_argument("--root", type=Path, help="the clone (default: where the package is)")
     options = parser.parse_args(arguments)
     root = options.root or environment.repository_root()
@@ -296,6 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tier=options.tier,
             only=options.only,
             force=options.force,
+            render=not options.no_render,
             device=_device(),
             interactive=sys.stderr.isatty(),
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .sources import PageSource
 
-__all__ = ["PageError", "TerminalLine", "check_kernel", "execute", "strip_progress"]
+__all__ = ["PageError", "TerminalLine", "accept", "check_kernel", "execute", "strip_progress"]
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # "loading:  45%|####5     | 45/100 [00:01<00:01, 44.9it/s]" or, without a total,
@@ -183,8 +183,7 @@ def execute(
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
         notebook = nbformat.read(partial, as_version=4)
-        _accept(page, notebook)
-        _check_card(page, partial)
+        accept(page.name, notebook)
         facts = notebook.metadata.papermill
         facts.input_path, facts.output_path = f"{SCHEME}{page.docname}.md", f"{page.name}.ipynb"
         notebook.metadata[METADATA] = {**notebook.metadata.get(METADATA, {}), **(record or {})}
@@ -231,13 +230,27 @@ def _literal_path(path: str | Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _accept(page: PageSource, notebook: NotebookNode) -> None:
-    """Remove progress bars; refuse every other word on the error stream, and stored errors."""
+def accept(name: str, notebook: NotebookNode) -> None:
+    """Remove progress bars from an executed page; refuse what is not fit to publish.
+
+    Parameters
+    ----------
+    name
+        Name of the page.
+    notebook
+        The executed page; changed in place.
+
+    Raises
+    ------
+    PageError
+        If a cell stores an error or wrote anything else to its error stream, or if the page does
+        not hold one provenance card, its own.
+    """
     for number, cell in enumerate(_code_cells(notebook), start=1):
         errors = [output for output in cell.outputs if output.output_type == "error"]
         if errors:
             raise PageError(
-                f"{page.name}: code cell {number} stores an error output, {errors[0].ename}: "
+                f"{name}: code cell {number} stores an error output, {errors[0].ename}: "
                 f"{errors[0].evalue}; catch the exception and print its message"
             )
         streams = [
@@ -248,23 +261,18 @@ def _accept(page: PageSource, notebook: NotebookNode) -> None:
         rest = strip_progress("".join(output.text for output in streams))
         if rest:
             raise PageError(
-                f"{page.name}: code cell {number} wrote to its error stream; a published page has "
-                f"no warnings\n\n{_indent(cell.source)}\n\n{rest}"
+                f"{name}: code cell {number} wrote to its error stream; a published page has no "
+                f"warnings\n\n{_indent(cell.source)}\n\n{rest}"
             )
         cell.outputs = [output for output in cell.outputs if output not in streams]
-
-
-def _check_card(page: PageSource, path: Path) -> None:
-    _, cards = stored(path)
+    _, cards = stored(notebook)
     if len(cards) != 1:
         raise PageError(
-            f"{page.name}: a page has one provenance card, got {len(cards)}: end it with "
+            f"{name}: a page has one provenance card, got {len(cards)}: end it with "
             "page.provenance()"
         )
-    if cards[0]["page"] != page.name:
-        raise PageError(
-            f"{page.name}: the page calls itself {cards[0]['page']!r}; write Page({page.name!r})"
-        )
+    if cards[0]["page"] != name:
+        raise PageError(f"{name}: the page calls itself {cards[0]['page']!r}; write Page({name!r})")
 
 
 def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:

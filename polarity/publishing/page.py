@@ -19,6 +19,8 @@ from .notebooks import check_parameters, injected_cells, overridden
 from .provenance import Provenance
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from polarity.analysis.claims import Verdict
 
 __all__ = ["EXECUTED", "TIERS", "Measurement", "Page", "collect_measurements", "executed_notebooks"]
@@ -261,12 +263,10 @@ def _from_json(value: Any) -> Any:
     return float(value) if isinstance(value, str) and value in {"nan", "inf", "-inf"} else value
 
 
-def stored(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def stored(notebook: NotebookNode) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the measurements and the provenance cards stored in an executed notebook."""
-    import nbformat
-
     measurements, cards = [], []
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in notebook.cells:
         for output in cell.get("outputs", []):
             ours = output.get("metadata", {}).get(METADATA, {})
             if "measurement" in ours:
@@ -294,9 +294,11 @@ def collect_measurements(paths: Iterable[str | Path]) -> dict[str, Measurement]:
     ValueError
         If two pages measured the same claim, or a notebook has no provenance card.
     """
+    import nbformat
+
     found: dict[str, Measurement] = {}
     for path in map(Path, paths):
-        measurements, cards = stored(path)
+        measurements, cards = stored(nbformat.read(path, as_version=4))
         if not cards:
             raise ValueError(f"{path.name} has no provenance card: end it with page.provenance()")
         card = cards[-1]

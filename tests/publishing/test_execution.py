@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from small_book import Project
 from tqdm import tqdm
 
-from polarity.publishing.execution import PageError, check_kernel, strip_progress
+from polarity.publishing.execution import PageError, accept, check_kernel, strip_progress
 
 
 @settings(deadline=None)
@@ -85,6 +85,50 @@ def test_another_kernel_of_that_name_is_refused(
     monkeypatch.setenv("JUPYTER_PATH", str(decoy_kernel(tmp_path / "elsewhere")))
     with pytest.raises(PageError, match="the kernel python3 is /bin/false, not "):
         check_kernel()
+
+
+def executed(*outputs: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    cells = [nbformat.v4.new_code_cell("compute()", outputs=[output]) for output in outputs]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def card(name: str) -> nbformat.NotebookNode:
+    metadata = {"polarity": {"provenance": {"page": name}}}
+    return nbformat.v4.new_output("display_data", {"text/plain": ""}, metadata=metadata)
+
+
+def stream(name: str, text: str) -> nbformat.NotebookNode:
+    return nbformat.v4.new_output("stream", name=name, text=text)
+
+
+BAR = "\r 50%|#####     | 1/2 [00:00<00:00,  9.1it/s]"
+
+
+def test_bars_are_removed_and_results_are_not() -> None:
+    notebook = executed(stream("stderr", BAR), stream("stdout", "42"), card("xor5d"))
+    accept("xor5d", notebook)
+    assert [len(cell.outputs) for cell in notebook.cells] == [0, 1, 1]
+
+
+ERROR = nbformat.v4.new_output("error", ename="SystemExit", evalue="0", traceback=[])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ([ERROR, card("xor5d")], "code cell 1 stores an error output, SystemExit: 0"),
+        (
+            [card("xor5d"), stream("stderr", BAR + "\nUserWarning: beware")],
+            r"code cell 2 wrote to its error stream.*\n\n    compute\(\)\n\nUserWarning: beware$",
+        ),
+        ([], r"a page has one provenance card, got 0: end it with page\.provenance\(\)"),
+        ([card("xor5d"), card("xor5d")], "a page has one provenance card, got 2"),
+        ([card("capacity")], r"the page calls itself 'capacity'; write Page\('xor5d'\)"),
+    ],
+)
+def test_what_is_not_fit_to_publish(outputs: list[nbformat.NotebookNode], message: str) -> None:
+    with pytest.raises(PageError, match=f"(?s)^xor5d: .*{message}"):
+        accept("xor5d", executed(*outputs))
 
 
 @pytest.mark.book

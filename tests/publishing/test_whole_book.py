@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import nbformat
 import pytest
 
 from polarity.publishing.environment import repository_root
@@ -35,7 +36,7 @@ def test_every_page_runs_and_the_book_renders() -> None:
         assert (html / f"{page.docname}.html").is_file()
         if page.has_code:
             notebook = kept(ROOT / "_build" / "executed" / "smoke", page.name)[0]
-            _, (card,) = stored(notebook)
+            _, (card,) = stored(nbformat.read(notebook, as_version=4))
             assert card["page"] == page.name
             assert card["tier"] == "smoke"
 
