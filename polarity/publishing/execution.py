@@ -15,6 +15,8 @@ from .notebooks import SCHEME
 from .page import EXECUTED, METADATA, stored
 
 if TYPE_CHECKING:
+    import asyncio
+
     from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
@@ -156,6 +158,7 @@ def execute(
 
     import nbformat
     import papermill
+    from jupyter_core.utils import ensure_event_loop
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
@@ -164,6 +167,7 @@ def execute(
     partial = target.parent / f".{page.name}-{os.getpid()}.partial.ipynb"
     log = partial.with_suffix(".log")
     os.environ[EXECUTED] = json.dumps([str(path) for path in executed])
+    ensure_event_loop().set_exception_handler(_report_abandoned)
     try:
         with (
             TerminalLine(2, disable=not interactive) as line,
@@ -223,6 +227,18 @@ def _logging_to(file: TextIO) -> type[AsyncKernelManager]:
             await super()._async_launch_kernel(kernel_cmd, **{**kw, "stderr": file})
 
     return LoggingKernelManager
+
+
+def _report_abandoned(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what a task, abandoned, ended with; but not that its kernel died.
+
+    An interruption abandons the cell that runs. If the kernel's end is noticed before the loop's,
+    that task ends with an error that nobody awaits, and asyncio would print its traceback.
+    """
+    from nbclient.exceptions import DeadKernelError
+
+    if not isinstance(context.get("exception"), DeadKernelError):
+        loop.default_exception_handler(context)
 
 
 def _literal_path(path: str | Path) -> str:
