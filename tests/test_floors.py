@@ -29,7 +29,7 @@ FLOORS: dict[str, int] = {
     # the book
     "polarity.publishing": 4,
 }
-CORE_NEEDS = {"torch", "numpy", "polarity", *sys.stdlib_module_names}
+CORE_NEEDS = {"torch", "numpy", "safetensors", "polarity", *sys.stdlib_module_names}
 
 
 def name_of(path: Path) -> str:
@@ -82,7 +82,7 @@ def test_no_module_imports_a_higher_floor(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if floor_of(name_of(p)) <= 1], ids=name_of)
-def test_the_core_needs_torch_and_numpy_alone(path: Path) -> None:
+def test_the_core_needs_torch_numpy_and_safetensors_alone(path: Path) -> None:
     assert {module.split(".")[0] for module in imports(path)} <= CORE_NEEDS
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polarity.core import files
 from polarity.core.parameters import (
     Include,
     Slot,
@@ -85,6 +88,7 @@ class PolarityTemplate(Mapping[str, Tensor]):
             plain[name]: torch.empty(entry.shape, dtype=torch.int8).copy_(entry.detach())
             for name, entry in tensors.items()
         }
+        self._metadata: dict[str, str] = {}
 
     @classmethod
     def from_model(cls, donor: nn.Module, include: Include = None) -> Self:
@@ -161,6 +165,71 @@ class PolarityTemplate(Mapping[str, Tensor]):
             for name, weight in weights.items()
         }
         return cls({**drawn, **_left_out(model, weights)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a template from a file that :meth:`save` has written.
+
+        Nothing in the file is executed, and no more memory is taken than its size justifies: one
+        byte for a weight, some fixed multiple of the header. What was said when the template was
+        saved is in :attr:`metadata`.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        polarity.core.files.TemplateFileError
+            A ValueError; if the file is no template, or was written by a later version
+            (``FileVersionError``), or is damaged (``DamagedFileError``): every byte is under a
+            checksum. The message says what is wrong and where.
+        """
+        signs, metadata = files.read(path)
+        try:
+            plain = canonical(signs)
+        except ValueError as error:
+            raise files.TemplateFileError(f"{os.fspath(path)}: {error}") from None
+        template = cls.__new__(cls)  # past __init__: copied and checked they are already
+        template._signs = {plain[name]: entry for name, entry in signs.items()}
+        template._metadata = metadata
+        return template
+
+    def save(
+        self, path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the template to a file: one bit for a weight, 1.6 bits in entries with zeros.
+
+        The file is a safetensors file (:mod:`polarity.core.files` describes it). It appears under
+        its name only when it is complete; a file of that name is replaced. Equal templates with
+        equal metadata, in the same order, are equal files.
+
+        Parameters
+        ----------
+        path : str or path
+            Where to; by custom ``*.safetensors``. Its folder must exist.
+        metadata : mapping of str to str, optional
+            What to say of the template: donor, hash of the donor's weights, licence, ... Any
+            names that do not begin with ``polarity.``. By default what is in :attr:`metadata`;
+            ``{}`` says nothing.
+
+        Raises
+        ------
+        TypeError
+            If metadata are no strings.
+        ValueError
+            If a name in metadata is reserved, a text cannot be encoded, or an entry was changed
+            since the template was made and holds other values than -1, 0, +1.
+        OSError
+            If the file cannot be written; there is then the old file or none.
+        """
+        files.write(path, self._signs, self._metadata if metadata is None else metadata)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What its file says of the template, read-only; empty for one that was not loaded.
+
+        Templates are compared without it.
+        """
+        return MappingProxyType(self._metadata)
 
     def match_(
         self,
