@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,10 @@ N_INPUTS = 5
 GAP = 0.05  # the strip [0, GAP) of each informative coordinate holds no sample
 
 _SPLITS = ("train", "validation")
-# Signs of the two informative coordinates, quadrant by quadrant; the label is 1 where they agree.
-_QUADRANTS = np.array([(-1, -1), (1, 1), (-1, 1), (1, -1)])
 
 
 def xor5d(
-    n: int, seed: int = 0, *, split: str = "train"
+    n: int, seed: int = 0, *, split: str = "train", informative: Sequence[int] = (0, 1)
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Draw ``n`` samples of XOR-5D.
 
@@ -35,6 +35,10 @@ def xor5d(
         Which draw of the data.
     split
         ``"train"`` or ``"validation"``: two independent streams of the same seed.
+    informative
+        Which coordinates decide. The label is 1 where the product of their signs is positive: of
+        ``k`` coordinates it is their parity. There are ``2**k`` equally full orthants, and ``n`` is
+        a multiple of their number.
 
     Returns
     -------
@@ -44,31 +48,56 @@ def xor5d(
     Raises
     ------
     TypeError, ValueError
-        If ``n`` or ``seed`` is not a whole number in range, or ``split`` is unknown.
+        If ``n`` or ``seed`` is not a whole number in range, ``split`` is unknown, or
+        ``informative`` does not name distinct coordinates.
     """
-    n = whole_number("n", n, at_least=4)
+    columns = _columns(informative)
+    orthants = _orthants(len(columns))
+    n = whole_number("n", n, at_least=len(orthants))
     seed = whole_number("seed", seed, at_least=0)
     one_of("split", split, _SPLITS)
-    if n % 4:
+    over = n % len(orthants)
+    if over:
+        part = "a quarter" if len(orthants) == 4 else f"1/{len(orthants)}"
         warnings.warn(
-            f"n = {n} is not a multiple of 4: XOR-5D puts a quarter of the samples in each "
-            f"quadrant, so {n - n % 4} are drawn",
+            f"n = {n} is not a multiple of {len(orthants)}: XOR-5D puts {part} of the samples in "
+            f"each {'quadrant' if len(orthants) == 4 else 'orthant'}, so {n - over} are drawn",
             stacklevel=2,
         )
-        n -= n % 4
+        n -= over
 
     # One stream for each kind of number: reading either in row order makes the sets nested.
     place, noise = (
         np.random.default_rng(s)
         for s in np.random.SeedSequence(seed, spawn_key=(_SPLITS.index(split),)).spawn(2)
     )
-    signs = np.tile(_QUADRANTS, (n // 4, 1))
-    x = np.empty((n, N_INPUTS), dtype=np.float32)
-    x[:, :2] = place.random((n, 2)) + np.where(signs > 0, GAP, -1.0)
-    x[:, 2:] = noise.normal(1.0, 1.0, size=(n, N_INPUTS - 2))
+    signs = np.tile(orthants, (n // len(orthants), 1))
+    others = [column for column in range(N_INPUTS) if column not in columns]
+    deciding = (place.random(signs.shape) + np.where(signs > 0, GAP, -1.0)).astype(np.float32)
     # Rounding to float32 may carry a number just below 0 onto it; the interval is open there.
     negative = signs < 0
-    informative = x[:, :2]
-    informative[negative] = np.minimum(informative[negative], -np.finfo(np.float32).tiny)
-    y = (signs[:, 0] == signs[:, 1]).astype(np.float32)
+    deciding[negative] = np.minimum(deciding[negative], -np.finfo(np.float32).tiny)
+    x = np.empty((n, N_INPUTS), dtype=np.float32)
+    x[:, columns] = deciding
+    x[:, others] = noise.normal(1.0, 1.0, size=(n, len(others)))
+    y = (signs.prod(axis=1) > 0).astype(np.float32)
     return x, y
+
+
+def _columns(informative: Sequence[int]) -> list[int]:
+    """The informative coordinates in ascending order: the label does not know another."""
+    if isinstance(informative, str) or not hasattr(informative, "__iter__"):
+        raise TypeError(f"informative must be a sequence of coordinates, got {informative!r}")
+    columns = [whole_number("informative coordinate", c, at_least=0) for c in informative]
+    if not columns or len(set(columns)) < len(columns) or max(columns) >= N_INPUTS:
+        raise ValueError(
+            f"informative must name distinct coordinates from 0 to {N_INPUTS - 1}, at least one; "
+            f"got {informative!r}"
+        )
+    return sorted(columns)
+
+
+def _orthants(coordinates: int) -> NDArray[np.int64]:
+    """Signs of the informative coordinates, orthant by orthant, those with label 1 first."""
+    signs = np.array(list(product((-1, 1), repeat=coordinates)))
+    return signs[np.argsort(-signs.prod(axis=1), kind="stable")]
