@@ -30,6 +30,7 @@ import os
 import re
 import secrets
 import stat
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
@@ -93,7 +94,7 @@ def write(
     _check_metadata(metadata)
     _check_names(signs)
     entries: dict[str, Entry] = {}
-    payload: list[Bytes] = []
+    payload: list[memoryview] = []
     for name, tensor in signs.items():
         if tensor.dtype != torch.int8 or tensor.dim() > MAX_DIMENSIONS:
             raise ValueError(
@@ -101,8 +102,9 @@ def write(
                 f"got {tensor.dtype}, {tensor.dim()} dimensions"
             )
         encoding, packed = _pack(name, tensor.detach().cpu().reshape(-1).numpy())
-        entries[name] = Entry(encoding, tuple(tensor.shape), hashlib.sha256(packed).hexdigest())
-        payload.append(packed)
+        sha256 = hashlib.sha256(packed.data).hexdigest()
+        entries[name] = Entry(encoding, tuple(tensor.shape), sha256)
+        payload.append(packed.data)
     blank = _header(entries, metadata)
     if len(blank) > HEADER_LIMIT:
         raise ValueError(
@@ -246,7 +248,7 @@ def _check_text(what: str, *texts: str) -> None:
             raise ValueError(f"{what} must be text, got {text!r}: {error.reason}") from None
 
 
-def _replace(path: Path, parts: Iterable[bytes | Bytes]) -> None:
+def _replace(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Put a file in the place of ``path``: after a crash there is the old one or the new one."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
@@ -320,13 +322,13 @@ def _decoded(content: bytes, start: int, sha256: str) -> tuple[dict[str, Tensor]
     import safetensors  # here: most who import the package read no file
 
     try:
-        found = safetensors.deserialize(content)
+        found = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
         table = json.loads(content[8:start].decode(), object_pairs_hook=_unique)
     except (safetensors.SafetensorError, RecursionError, ValueError) as error:
         if isinstance(error, TemplateFileError):
             raise
         raise DamagedFileError(f"no safetensors file: {error}") from None
-    vectors = {name: np.frombuffer(held["data"], np.uint8) for name, held in found}
+    vectors: dict[str, bytearray] = {name: held["data"] for name, held in found}
     said: dict[str, str] = table.pop("__metadata__")
     entries = {name: _entry(name, said, vectors[name]) for name in table}
     metadata = {key: text for key, text in said.items() if not key.startswith(_RESERVED)}
@@ -345,13 +347,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build an object of the header; JSON itself would keep the last of two equal names."""
     table = dict(pairs)
     if len(table) < len(pairs):
-        names: set[str] = set()
-        twice = next(name for name, _ in pairs if name in names or names.add(name))
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise DamagedFileError(f"the header holds {twice!r} twice")
     return table
 
 
-def _entry(name: str, said: Mapping[str, str], vector: Bytes) -> Entry:
+def _entry(name: str, said: Mapping[str, str], vector: bytearray) -> Entry:
     layout = _LAYOUT.fullmatch(said.get(_ENTRY + name, ""))
     if not layout:
         raise DamagedFileError(f"the header does not tell encoding, shape and checksum of {name!r}")
@@ -359,20 +360,21 @@ def _entry(name: str, said: Mapping[str, str], vector: Bytes) -> Entry:
     entry = Entry(layout[1], shape, layout[3])
     if math.prod(max(length, 1) for length in shape) >= 2**63:
         raise DamagedFileError(f"{name!r} would have the shape {shape}, which is impossible")
-    if vector.size != entry.nbytes:
+    if len(vector) != entry.nbytes:
         raise DamagedFileError(
             f"{name!r} of shape {shape} takes {entry.nbytes} bytes in {entry.encoding}, "
-            f"the file holds {vector.size}"
+            f"the file holds {len(vector)}"
         )
     return entry
 
 
-def _unpacked(name: str, entry: Entry, vector: Bytes) -> Tensor:
+def _unpacked(name: str, entry: Entry, vector: bytearray) -> Tensor:
     if hashlib.sha256(vector).hexdigest() != entry.sha256:
         raise DamagedFileError(f"the content of {name!r} does not have its checksum")
     signs = torch.empty(entry.size, dtype=torch.int8)
+    unpack = _unpack_bits if entry.encoding == "bits" else _unpack_trits
     try:
-        (_unpack_bits if entry.encoding == "bits" else _unpack_trits)(vector, signs.numpy())
+        unpack(np.frombuffer(vector, np.uint8), signs.numpy())
     except DamagedFileError as error:
         raise DamagedFileError(f"{name!r}: {error}") from None
     return signs.view(entry.shape)
