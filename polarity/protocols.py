@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any
 
 from ._checks import one_of, open_unit_interval, positive, whole_number
 from .core.reset import RESET_RULES
@@ -10,6 +12,24 @@ from .core.reset import RESET_RULES
 CONDITIONS = ("frozen_sufficient", "frozen_random", "fluid_random")
 RESETS = tuple(RESET_RULES)
 MATCHES = ("flip", "reset")
+
+IMAGE_CONDITIONS = (
+    "frozen_in_polarity",
+    "fluid_in_polarity",
+    "frozen_rand_polarity",
+    "fluid_rand_polarity",
+    "frozen_in_weight",
+    "fluid_in_weight",
+)
+IMAGE_SIZES = MappingProxyType(
+    {
+        "fashion_mnist": (100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000),
+        "cifar10": (100, 250, 500, 750, 1000, 2500, 5000, 10000, 25000, 50000),
+    }
+)
+IMAGE_THRESHOLDS = MappingProxyType({"fashion_mnist": 0.80, "cifar10": 0.50})
+PRECISIONS = ("float32", "bf16")
+IMAGE_TIERS = ("paper", "reduced", "smoke")
 
 
 @dataclass(frozen=True)
@@ -63,13 +83,7 @@ class XOR5DProtocol:
         TypeError, ValueError
             Naming the field, its value and what is allowed.
         """
-        for name in ("widths", "sizes", "conditions"):
-            values = getattr(self, name)
-            if isinstance(values, str) or not hasattr(values, "__iter__"):
-                raise TypeError(f"{name} must be a sequence, got {values!r}")
-            object.__setattr__(self, name, tuple(values))
-            if not getattr(self, name) or len(set(values)) != len(tuple(values)):
-                raise ValueError(f"{name} must be distinct values, at least one; got {values!r}")
+        _distinct(self, "widths", "sizes", "conditions")
         for width in self.widths:
             whole_number("width", width, at_least=1)
         for n in self.sizes:
@@ -108,3 +122,153 @@ class XOR5DProtocol:
     def describe(self) -> dict[str, object]:
         """The fields by name, for a provenance record."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class ImagesProtocol:
+    """AlexNet on images, as in sections 3 and 4 of the paper (Figs 2, 3 and C.2 to C.6).
+
+    A network is trained on the first n images of a data set and evaluated on its test images. Its
+    polarity is a donor's (IN) or its own random signs (RAND), its magnitudes fresh or the donor's
+    (IN-weight), and its signs are held (frozen) or free (fluid). Fields are checked when an
+    instance is made.
+
+    Attributes
+    ----------
+    dataset
+        ``"fashion_mnist"`` or ``"cifar10"``.
+    sizes
+        Numbers of training images; by default the paper's for the data set.
+    conditions
+        Which of the six conditions to train.
+    trials, epochs, batch_size, lr
+        Networks per size and condition, passes over the data, and Adam's settings.
+    architecture
+        A name of :data:`polarity.networks.ARCHITECTURES`; it fixes the image size.
+    donor
+        Whose polarity is transferred; a name of :mod:`polarity.donors`.
+    reset, epsilon
+        The rule of Algorithm 1 for a weight of the wrong sign, and its scale.
+    precision
+        ``"float32"``, or ``"bf16"``: autocast with float32 master weights.
+    n_val
+        Test images of the evaluation, the first ones; the paper uses all 10,000.
+    evaluate_every
+        Epochs between evaluations; the last epoch is always evaluated.
+    tier
+        ``"paper"``, ``"reduced"`` or ``"smoke"``: which experiment this is. Results of one tier are
+        never shown as those of another.
+    seed
+        Seed of starts, batches, dropout and draws of posRand, together with (data set, n, trial)
+        and never with the condition.
+    """
+
+    dataset: str = "fashion_mnist"
+    sizes: tuple[int, ...] = ()
+    conditions: tuple[str, ...] = IMAGE_CONDITIONS
+    trials: int = 20
+    epochs: int = 100
+    batch_size: int = 1000
+    lr: float = 1e-3
+    architecture: str = "alexnet"
+    donor: str = "tiny_imagenet_227"
+    reset: str = "posRand"
+    epsilon: float = 1e-3
+    precision: str = "float32"
+    n_val: int = 10_000
+    evaluate_every: int = 1
+    tier: str = "paper"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every field; tuples may be given as lists.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the field, its value and what is allowed.
+        """
+        one_of("dataset", self.dataset, IMAGE_SIZES)
+        if not self.sizes:
+            object.__setattr__(self, "sizes", IMAGE_SIZES[self.dataset])
+        _distinct(self, "sizes", "conditions")
+        for n in self.sizes:
+            whole_number("n", n, at_least=1)
+        for condition in self.conditions:
+            one_of("condition", condition, IMAGE_CONDITIONS)
+        for name in ("trials", "epochs", "batch_size", "n_val", "evaluate_every"):
+            whole_number(name, getattr(self, name), at_least=1)
+        whole_number("seed", self.seed, at_least=0)
+        for name in ("lr", "epsilon"):
+            positive(name, getattr(self, name))
+        one_of("reset", self.reset, RESETS)
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("tier", self.tier, IMAGE_TIERS)
+        for name in ("architecture", "donor"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be a name, got {getattr(self, name)!r}")
+
+    @classmethod
+    def reduced(cls, dataset: str = "fashion_mnist", **changes: Any) -> ImagesProtocol:
+        """The experiment at a size that a processor can run: AlexNet at 64 pixels."""
+        settings: dict[str, Any] = {
+            "dataset": dataset,
+            "sizes": (100, 250, 500, 1000),
+            "trials": 10,
+            "architecture": "alexnet_64",
+            "donor": "tiny_imagenet_64",
+            "n_val": 2000,
+            "evaluate_every": 2,
+            "tier": "reduced",
+        }
+        return cls(**(settings | changes))
+
+    def smoke(self) -> ImagesProtocol:
+        """The same experiment in seconds: one small size, two trials, two epochs, few images."""
+        return replace(
+            self,
+            sizes=(min(self.sizes),),
+            trials=min(self.trials, 2),
+            epochs=min(self.epochs, 2),
+            n_val=min(self.n_val, 100),
+            tier="smoke",
+        )
+
+    @property
+    def threshold(self) -> float:
+        """Validation accuracy that counts as learned in Figs 2 and 3."""
+        return IMAGE_THRESHOLDS[self.dataset]
+
+    def evaluated(self) -> list[int]:
+        """The epochs, counted from 0, after which the network is evaluated."""
+        last = self.epochs - 1
+        step = self.evaluate_every
+        return sorted({*range(step - 1, self.epochs, step), last})
+
+    def cell(self, n: int, trial: int, condition: str) -> dict[str, Any]:
+        """What identifies one run, in plain JSON values: every field that changes its numbers."""
+        alike = {"sizes", "conditions", "trials"}
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in alike}
+        return {
+            "experiment": "images",
+            **settings,
+            "n_train": n,
+            "trial": trial,
+            "condition": condition,
+        }
+
+    def describe(self) -> dict[str, object]:
+        """The fields by name, for a provenance record."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _distinct(protocol: object, *names: str) -> None:
+    """Make the fields tuples; raise unless each holds distinct values, at least one."""
+    for name in names:
+        values = getattr(protocol, name)
+        if isinstance(values, str) or not hasattr(values, "__iter__"):
+            raise TypeError(f"{name} must be a sequence, got {values!r}")
+        values = tuple(values)
+        if not values or len(set(values)) != len(values):
+            raise ValueError(f"{name} must be distinct values, at least one; got {values!r}")
+        object.__setattr__(protocol, name, values)

@@ -24,6 +24,12 @@ FLOORS: dict[str, int] = {
     "polarity.datasets": 2,
     "polarity.networks": 2,
     "polarity.ensemble": 2,
+    "polarity.donors": 2,
+    "polarity.images": 2,
+    "polarity.results": 2,
+    "polarity.sweep": 2,
+    # the command line reaches every floor
+    "polarity.__main__": 9,
     # what is concluded from results
     "polarity.analysis": 3,
     # the book
