@@ -1,0 +1,111 @@
+"""A donor: a trained network whose signs, or weights, others start from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from ..core import PolarityTemplate
+from ..networks import LAST, alexnet
+
+__all__ = ["Donor", "donor_from_weights", "weights_digest"]
+
+
+@dataclass(frozen=True, eq=False)
+class Donor:
+    """A trained network whose signs, or weights, others start from.
+
+    Attributes
+    ----------
+    name
+        Short name, which results carry.
+    architecture
+        The one of :data:`polarity.networks.ARCHITECTURES` that it fits.
+    template
+        The sign of each of its weights, under the names of :func:`polarity.networks.alexnet`.
+        Layers that it does not have, the last among them, have no entry.
+    weights
+        Its weights and biases, float32, if they are at hand: for fine-tuning. None otherwise.
+    card
+        What is known of it: training data, recipe, accuracy, licence, source; plain text.
+    """
+
+    name: str
+    architecture: str
+    template: PolarityTemplate
+    weights: Mapping[str, Tensor] | None = None
+    card: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Check that signs and weights fit the architecture, layer by layer.
+
+        Raises
+        ------
+        ValueError
+            Naming every layer that does not fit, its shape here and there.
+        """
+        shapes = {
+            name: tuple(parameter.shape)
+            for name, parameter in alexnet(self.architecture).to("meta").named_parameters()
+        }
+        given = [("signs", self.template), ("weights", self.weights or {})]
+        faults = []
+        for what, tensors in given:
+            for name, tensor in tensors.items():
+                if name not in shapes:
+                    faults.append(f"{what} {name!r}: {self.architecture} has no such layer")
+                elif tuple(tensor.shape) != shapes[name]:
+                    faults.append(
+                        f"{what} {name!r}: {tuple(tensor.shape)} in the donor, {shapes[name]} in "
+                        f"{self.architecture}"
+                    )
+        if faults:
+            raise ValueError(f"donor {self.name} does not fit:\n  " + "\n  ".join(faults))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that have a sign from the donor."""
+        return tuple(name.removesuffix(".weight") for name in self.template)
+
+
+def donor_from_weights(
+    name: str,
+    architecture: str,
+    weights: Mapping[str, Tensor],
+    card: Mapping[str, str] | None = None,
+) -> Donor:
+    """Return the donor that has these weights and biases, without its last layer.
+
+    Weights of exactly 0 are left unconstrained: the blocks that a grouped convolution lacks.
+    """
+    kept = {
+        key: value.detach().to(torch.float32).cpu()
+        for key, value in weights.items()
+        if not key.startswith(f"{LAST}.")
+    }
+    signs = {key: value.sign() for key, value in kept.items() if key.endswith(".weight")}
+    return Donor(name, architecture, PolarityTemplate(signs), kept, dict(card or {}))
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of names and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + b"\0")
+        digest.update(weights[name].detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def complete_template(donor: Donor, model: nn.Module) -> PolarityTemplate:
+    """Return the donor's template, completed for ``model`` by the model's own signs.
+
+    Layers without a donor keep their own random signs as the template (section 3 of the paper:
+    the last layer).
+    """
+    own = PolarityTemplate.from_model(model)
+    return PolarityTemplate({**own, **donor.template})

@@ -1,0 +1,132 @@
+"""The six starts of section 3: whose signs, whose magnitudes, held or free."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._checks import one_of, whole_number
+from ..core import PolarityTemplate
+from ..donors.catalogue import donor as find_donor
+from ..donors.donor import Donor, complete_template
+from ..networks import alexnet, initialise_
+from ..protocols import IMAGE_CONDITIONS, ImagesProtocol
+
+__all__ = ["Condition", "Start", "seeds", "start"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a condition's name says.
+
+    Attributes
+    ----------
+    frozen
+        Whether signs are held.
+    polarity
+        ``"donor"`` or ``"random"``: whose signs the network starts with.
+    weights
+        Whether it starts with the donor's magnitudes too.
+    """
+
+    frozen: bool
+    polarity: str
+    weights: bool
+
+    @classmethod
+    def named(cls, name: str) -> Condition:
+        """Read one of :data:`~polarity.protocols.IMAGE_CONDITIONS`."""
+        one_of("condition", name, IMAGE_CONDITIONS)
+        held, whose, what = name.split("_")
+        return cls(held == "frozen", "random" if whose == "rand" else "donor", what == "weight")
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds of one (data set, n, trial): the same in every condition."""
+
+    start: int
+    batches: int
+    dropout: int
+    reset: int
+
+
+@dataclass
+class Start:
+    """A network before training, and the template that it will be held to if it is frozen."""
+
+    model: nn.Sequential
+    template: PolarityTemplate
+
+
+def seeds(protocol: ImagesProtocol, n: int, trial: int) -> Seeds:
+    """Derive the seeds of a trial from (seed, data set, n, trial), never from the condition."""
+    whole_number("n", n, at_least=1)
+    whole_number("trial", trial, at_least=0)
+    name = zlib.crc32(protocol.dataset.encode())
+    words = np.random.SeedSequence([protocol.seed, name, n, trial]).generate_state(4, np.uint64)
+    return Seeds(*(int(word >> np.uint64(2)) for word in words))
+
+
+def donor_of(protocol: ImagesProtocol, condition: str, **where: Any) -> Donor | None:
+    """Return the donor that a condition needs, with weights if it needs them; None for RAND."""
+    kind = Condition.named(condition)
+    if kind.polarity == "random":
+        return None
+    return find_donor(protocol.donor, weights=kind.weights, **where)
+
+
+def start(
+    protocol: ImagesProtocol,
+    n: int,
+    trial: int,
+    condition: str,
+    *,
+    donor: Donor | None = None,
+    classes: int = 10,
+) -> Start:
+    """Return the network with which a run begins.
+
+    Within a trial the four polarity conditions have the same magnitudes, drawn as in the paper,
+    and the frozen and fluid network of a pair the same weights.
+
+    Parameters
+    ----------
+    protocol, n, trial, condition
+        Which run.
+    donor
+        Whose signs (and weights); needed unless the condition is a RAND one.
+    classes
+        Outputs of the network.
+
+    Raises
+    ------
+    ValueError
+        If the donor is missing, lacks weights, or is one for another architecture.
+    """
+    kind = Condition.named(condition)
+    generator = torch.Generator().manual_seed(seeds(protocol, n, trial).start)
+    model = alexnet(protocol.architecture, classes)
+    initialise_(model, generator)
+    if kind.polarity == "random":
+        return Start(model, PolarityTemplate.from_model(model))
+    if donor is None:
+        raise ValueError(f"condition {condition} needs a donor, got None")
+    if donor.architecture != protocol.architecture:
+        raise ValueError(
+            f"donor {donor.name} is an {donor.architecture}; the protocol's architecture is "
+            f"{protocol.architecture}"
+        )
+    template = complete_template(donor, model)
+    if kind.weights:
+        if donor.weights is None:
+            raise ValueError(f"condition {condition} needs the weights of donor {donor.name}")
+        own = model.state_dict()
+        model.load_state_dict({**own, **donor.weights})
+    template.match_(model)
+    return Start(model, template)

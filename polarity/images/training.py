@@ -1,0 +1,330 @@
+"""Train one network on images, as sections 3 and 4 of the paper do, and say what happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .._checks import one_of
+from ..core import FreezeSGD
+from ..datasets.images import ImageSet
+from ..donors.donor import Donor, weights_digest
+from ..networks import ARCHITECTURES
+from ..protocols import ImagesProtocol
+from ..results.run import Run
+from .conditions import Condition, donor_of, seeds, start
+from .data import dataset
+
+__all__ = ["Epoch", "Training", "identity", "train"]
+
+EVALUATION_BATCH = 1000  # images
+LOOKED_AT = 1000  # test images on which units are called dead or alive
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch, as soon as it is over.
+
+    Attributes
+    ----------
+    number
+        Counted from 0.
+    train_loss
+        Mean cross-entropy of its steps.
+    val_loss, val_accuracy
+        On the test images; None where the protocol does not evaluate.
+    """
+
+    number: int
+    train_loss: float
+    val_loss: float | None
+    val_accuracy: float | None
+
+
+class Training:
+    """The training of one network; iterate over it, epoch by epoch.
+
+    Parameters
+    ----------
+    protocol, n, trial, condition
+        Which run.
+    data, test
+        Training and test images; the first ``n`` and the first ``protocol.n_val`` are used.
+    donor
+        Whose signs or weights; not needed by RAND conditions.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Notes
+    -----
+    Within a (data set, n, trial) all conditions share images, batches and dropout masks. Inside an
+    epoch nothing waits for the device: losses, hits and flipped signs are summed where they arise.
+    """
+
+    def __init__(
+        self,
+        protocol: ImagesProtocol,
+        n: int,
+        trial: int,
+        condition: str,
+        data: ImageSet,
+        test: ImageSet,
+        *,
+        donor: Donor | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.protocol = protocol
+        self.device = _device(device)
+        self.seeds = seeds(protocol, n, trial)
+        self.data = data.first(n).to(self.device)
+        self.test = test.first(protocol.n_val).to(self.device)
+        self.size = ARCHITECTURES[protocol.architecture].image_size
+        begun = start(protocol, n, trial, condition, donor=donor, classes=len(data.classes))
+        self.model = begun.model.to(device=self.device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=protocol.lr, eps=1e-7, fused=True
+        )
+        self.freeze: FreezeSGD | None = None
+        if Condition.named(condition).frozen:
+            self.freeze = FreezeSGD(
+                self.model,
+                self.optimizer,
+                begun.template,
+                protocol.reset,
+                protocol.epsilon,
+                seed=self.seeds.reset,
+            )
+        self._layers = [
+            (name, layer)
+            for name, layer in self.model.named_children()
+            if isinstance(layer, nn.Conv2d | nn.Linear)
+        ]
+        self._order = torch.Generator().manual_seed(self.seeds.batches)
+        self._flipped: list[Tensor] = []
+        self.epochs: list[Epoch] = []
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers that have weights, in order."""
+        return [name for name, _ in self._layers]
+
+    def __iter__(self) -> Iterator[Epoch]:
+        protocol = self.protocol
+        evaluated = set(protocol.evaluated())
+        signs = self._signs()
+        for number in range(len(self.epochs), protocol.epochs):
+            loss = self._train(number)
+            now = self._signs()
+            if number:
+                changed = [(a != b).float().mean() for a, b in zip(signs, now, strict=True)]
+                self._flipped.append(torch.stack(changed))
+            signs = now
+            result = self._evaluate() if number in evaluated else None
+            # The epoch is over: here, and nowhere before, the host waits for the device.
+            val_loss, accuracy = (None, None) if result is None else result.tolist()
+            epoch = Epoch(number, float(loss), val_loss, accuracy)
+            self.epochs.append(epoch)
+            yield epoch
+
+    def flipped(self) -> list[list[float]]:
+        """Share of weights whose sign differs from the epoch before, by epoch and layer (C.5).
+
+        There is one row less than there are epochs: the first compares epochs 0 and 1.
+        """
+        return torch.stack(self._flipped).tolist() if self._flipped else []
+
+    @torch.no_grad()
+    def dead(self) -> list[float]:
+        """Share of units, by hidden layer, that are 0 on every one of the first test images.
+
+        A unit of a convolution is a channel; it is dead if it is 0 at every position.
+        """
+        images = self.test.first(min(LOOKED_AT, len(self.test)))
+        self.model.eval()
+        shares = []
+        with self._autocast():
+            x = images.inputs(slice(None), self.size)
+            for layer in self.model:
+                x = layer(x)
+                if isinstance(layer, nn.ReLU):
+                    alive = (x > 0).flatten(2).any(2) if x.dim() == 4 else x > 0
+                    shares.append(1 - alive.any(0).float().mean())
+        return torch.stack(shares).tolist()
+
+    def _train(self, number: int) -> Tensor:
+        """Train for one epoch; return the mean loss of its images, on the device."""
+        n, batch = len(self.data), self.protocol.batch_size
+        order = torch.randperm(n, generator=self._order).to(self.device)
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        with _dropout_stream(self.seeds.dropout + number, self.device):
+            for begin in range(0, n, batch):
+                index = order[begin : begin + batch]
+                with self._autocast():
+                    logits = self.model(self.data.inputs(index, self.size))
+                loss = functional.cross_entropy(logits.float(), self.data.labels[index])
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                self.optimizer.step()
+                total += loss.detach() * len(index)
+        return total / n
+
+    @torch.no_grad()
+    def _evaluate(self) -> Tensor:
+        """Return mean loss and accuracy on the test images, on the device."""
+        self.model.eval()
+        sums = torch.zeros(2, device=self.device)
+        for begin in range(0, len(self.test), EVALUATION_BATCH):
+            part = slice(begin, begin + EVALUATION_BATCH)
+            labels = self.test.labels[part]
+            with self._autocast():
+                logits = self.model(self.test.inputs(part, self.size))
+            loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
+            sums += torch.stack([loss, (logits.argmax(1) == labels).sum()])
+        return sums / len(self.test)
+
+    def _signs(self) -> list[Tensor]:
+        return [layer.weight.detach() > 0 for _, layer in self._layers]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.protocol.precision == "bf16"
+        )
+
+
+def identity(
+    protocol: ImagesProtocol,
+    n: int,
+    trial: int,
+    condition: str,
+    *,
+    folder: str | Path | None = None,
+) -> dict[str, Any]:
+    """Return what identifies a run: the protocol's cell, the images and the donor. Trains nothing.
+
+    RAND conditions have the donor ``"none"``: their runs serve beside every donor.
+
+    Raises
+    ------
+    ValueError, DataNotFound
+        If n exceeds the data set, or images or donor are not to be had.
+    """
+    data = dataset(protocol.dataset, "train", folder)
+    data.first(n)
+    cell = protocol.cell(n, trial, condition)
+    donor = donor_of(protocol, condition, folder=folder)
+    if donor is None:
+        cell |= {"donor": "none", "donor_digest": ""}
+    elif donor.weights is not None:
+        cell["donor_digest"] = _digest(donor)
+    else:
+        cell["donor_digest"] = donor.template.digest()
+    cell["data"] = "jpeg copy" if "JPEG copy" in data.source else "original"
+    return cell
+
+
+_digests: dict[int, str] = {}
+
+
+def _digest(donor: Donor) -> str:
+    assert donor.weights is not None
+    if id(donor) not in _digests:
+        _digests[id(donor)] = weights_digest(donor.weights)
+    return _digests[id(donor)]
+
+
+def train(
+    protocol: ImagesProtocol,
+    n: int,
+    trial: int,
+    condition: str,
+    *,
+    device: str = "auto",
+    folder: str | Path | None = None,
+    progress: bool = False,
+) -> Run:
+    """Train one network and return its run.
+
+    Parameters
+    ----------
+    protocol, n, trial, condition
+        Which run.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    folder
+        Data folder (default: $POLARITY_DATA, then the user's cache).
+    progress
+        Show a progress bar.
+    """
+    from tqdm import tqdm
+
+    began = time.monotonic()
+    who = identity(protocol, n, trial, condition, folder=folder)
+    training = Training(
+        protocol,
+        n,
+        trial,
+        condition,
+        dataset(protocol.dataset, "train", folder),
+        dataset(protocol.dataset, "test", folder),
+        donor=donor_of(protocol, condition, folder=folder),
+        device=device,
+    )
+    dead = {"start": training.dead()}
+    title = f"{protocol.dataset} n={n} trial {trial} {condition}"
+    epochs = tqdm(training, total=protocol.epochs, desc=title, disable=not progress, leave=False)
+    rows = list(epochs)
+    dead["end"] = training.dead()
+    evaluated = [row for row in rows if row.val_loss is not None]
+    return Run(
+        identity=who,
+        epoch=[row.number for row in evaluated],
+        val_loss=[row.val_loss for row in evaluated],
+        val_accuracy=[row.val_accuracy for row in evaluated],
+        train_loss=[row.train_loss for row in rows],
+        layers=training.layers,
+        flipped=training.flipped(),
+        dead=dead,
+        info={
+            "seconds": round(time.monotonic() - began, 3),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            **_machine(training.device),
+        },
+    )
+
+
+def _device(name: str) -> torch.device:
+    one_of("device", name, ("auto", "cpu", "cuda"))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device must be one that is there; there is no 'cuda' device")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    import platform
+
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{platform.machine()} processor, {torch.get_num_threads()} threads"
+    return {"device": name, "torch": torch.__version__, "python": platform.python_version()}
+
+
+@contextmanager
+def _dropout_stream(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw dropout masks from a stream of their own: dropout knows no generator but torch's."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
