@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -16,20 +17,17 @@ def sign(value: float) -> int:
 def reset_literally(
     weight: Tensor, template: Tensor, rule: str, epsilon: float, draws: Tensor
 ) -> int:
-    """Reset one layer, entry by entry; ``draws`` are U(0, 1), one an entry. Return the number."""
+    """Reset one layer, entry by entry; ``draws`` are U(0, 1), one a reset. Return the number."""
     resets = 0
     with torch.no_grad():
-        for index in torch.cartesian_prod(*map(torch.arange, weight.shape)).reshape(
-            -1, weight.dim()
-        ):
-            at = tuple(index.tolist())
+        for at in entries(weight):
             value, wanted = weight[at].item(), int(template[at].item())
             if wanted * sign(value) < 0:
                 resets += 1
                 if rule == "posCon":
                     weight[at] = wanted * epsilon
                 elif rule == "posRand":
-                    weight[at] = wanted * draws[at].item() * epsilon
+                    weight[at] = wanted * draws[resets - 1].item() * epsilon
                 elif rule == "zero":
                     weight[at] = 0.0
                 elif rule == "flip":
@@ -38,6 +36,15 @@ def reset_literally(
                     raise AssertionError(rule)
             assert math.isnan(value) or wanted * sign(weight[at].item()) >= 0
     return resets
+
+
+def entries(weight: Tensor) -> Iterator[tuple[int, ...]]:
+    """Every index of a tensor, in row order."""
+    return itertools.product(*(range(size) for size in weight.shape))
+
+
+def number_of_violators(weight: Tensor, template: Tensor) -> int:
+    return sum(int(template[at].item()) * sign(weight[at].item()) < 0 for at in entries(weight))
 
 
 def freeze_sgd_literally(
@@ -55,6 +62,7 @@ def freeze_sgd_literally(
         step()
         for name, template in templates.items():
             weight = parameters[name]
-            draws = torch.rand(weight.shape, dtype=weight.dtype, generator=generator)
+            wrong = number_of_violators(weight, template)
+            draws = torch.rand(wrong, dtype=weight.dtype, generator=generator)
             resets += reset_literally(weight, template, rule, epsilon, draws)
     return resets

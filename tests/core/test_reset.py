@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from algorithm_1 import reset_literally
+from algorithm_1 import number_of_violators, reset_literally
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -48,7 +48,7 @@ def test_equals_the_literal_algorithm(rule: str, dtype: torch.dtype) -> None:
     weight, template = case(dtype=dtype)
     twin = weight.clone()
     draws = torch.rand(
-        weight.shape,
+        number_of_violators(weight, template),
         dtype=torch.promote_types(dtype, torch.float32),
         generator=torch.Generator().manual_seed(3),
     )
@@ -123,14 +123,26 @@ def test_draws_depend_on_the_generator_alone() -> None:
     assert not torch.equal(results[0], results[2])
 
 
-def test_the_generator_moves_by_the_shape_not_by_the_violators() -> None:
+def test_only_violators_are_drawn_for() -> None:
     states = []
-    for share in (0.0, 0.5, 1.0):
+    for violators in (0, 3, 3, 100):
         generator = torch.Generator().manual_seed(0)
-        weight = torch.where(torch.linspace(0, 1, 100) < share, -1.0, 1.0)
+        weight = torch.where(torch.arange(100) < violators, -1.0, 1.0)
         reset_(weight, torch.ones(100), generator=generator)
         states.append(generator.get_state())
-    assert torch.equal(states[0], states[1]) and torch.equal(states[0], states[2])
+    assert torch.equal(states[0], torch.Generator().manual_seed(0).get_state())
+    assert torch.equal(states[1], states[2]) and not torch.equal(states[1], states[0])
+    torch.rand(100, generator=(full := torch.Generator().manual_seed(0)))
+    assert torch.equal(states[3], full.get_state())
+
+
+@pytest.mark.parametrize("rule", sorted(RESET_RULES))
+def test_strides_do_not_matter(rule: str) -> None:
+    weight, template = case(shape=(4, 5, 3, 3))
+    twin = weight.clone().contiguous(memory_format=torch.channels_last)
+    for w in (weight, twin):
+        reset_(w, template, rule, EPSILON, torch.Generator().manual_seed(0))
+    assert torch.equal(weight, twin) and not wrong(twin, template).any()
 
 
 @every_rule
