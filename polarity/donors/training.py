@@ -27,8 +27,9 @@ from .._checks import one_of, positive, whole_number
 from ..datasets.images import ImageSet
 from ..datasets.tiny_imagenet import tiny_imagenet
 from ..networks import ARCHITECTURES, LAST, alexnet, initialise_
+from .donor import donor_from_weights, weights_digest
 
-__all__ = ["Recipe", "accuracy", "train_donor"]
+__all__ = ["Recipe", "accuracy", "export", "train_donor"]
 
 PAD = 4  # pixels, of 64, by which a training image is shifted at most
 
@@ -202,6 +203,60 @@ def train_donor(
     return record
 
 
+def export(folder: Path, name: str, *, epoch: int | None = None) -> tuple[Path, Path]:
+    """Write the template of a trained donor, with its model card, and its weights.
+
+    Parameters
+    ----------
+    folder
+        Where :func:`train_donor` left its work.
+    name
+        The donor's name: ``NAME.safetensors`` in ``folder/template`` goes into the package's
+        ``donors/templates``, that in ``folder/donors`` into a data folder.
+    epoch
+        After which epoch, of those that were kept; the last by default.
+
+    Returns
+    -------
+    tuple of Path
+        The files of the template and of the weights.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no weights of that epoch.
+    """
+    from safetensors.torch import save_file
+
+    state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    record = state["record"]
+    epoch = len(record["epochs"]) if epoch is None else epoch
+    held = torch.load(folder / f"weights_{epoch}.pt", map_location="cpu", weights_only=True)
+    weights = {k: v.contiguous() for k, v in held.items() if not k.startswith(f"{LAST}.")}
+    reached, recipe = record["epochs"][epoch - 1], record["recipe"]
+    card = {
+        "donor": name,
+        "architecture": recipe["architecture"],
+        "trained on": f"Tiny ImageNet, {record['data']['train']} images of 64 px, 200 classes",
+        "recipe": json.dumps(recipe),
+        "epochs": str(epoch),
+        "top-1 accuracy, validation": f"{reached['val_top1']:.4f}",
+        "top-5 accuracy, validation": f"{reached['val_top5']:.4f}",
+        "validation images": str(record["data"]["val"]),
+        "hours of training": f"{sum(e['seconds'] for e in record['epochs'][:epoch]) / 3600:.2f}",
+        "weights_sha256": weights_digest(weights),
+        "licence": "Apache-2.0; Tiny ImageNet's images are for research",
+    }
+    donor = donor_from_weights(name, recipe["architecture"], weights, card)
+    template_file = folder / "template" / f"{name}.safetensors"
+    weights_file = folder / "donors" / f"{name}.safetensors"
+    for path in (template_file, weights_file):
+        path.parent.mkdir(exist_ok=True)
+    donor.template.save(template_file, metadata=card)
+    save_file(weights, weights_file)
+    return template_file, weights_file
+
+
 def _augmented(x: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """Shift a batch by up to PAD pixels, mirror half of it, and resize it.
 
@@ -274,7 +329,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device=options.device,
         stop_after=60 * options.minutes,
     )
-    return 0 if record else 3
+    if record is None:
+        return 3
+    name = f"tiny_imagenet_{ARCHITECTURES[recipe.architecture].image_size}"
+    for what, path in zip(("template", "weights"), export(options.out, name), strict=True):
+        print(f"{what}: {path}")
+    return 0
 
 
 if __name__ == "__main__":
