@@ -101,7 +101,8 @@ entries = st.tuples(shapes, st.booleans(), st.integers(0, 99)).map(
     lambda of: signs(*of[0], zeros=of[1], seed=of[2])
 )
 texts = st.text(max_size=12)
-templates = st.dictionaries(texts, entries, max_size=4).map(PolarityTemplate)
+names = texts.filter(lambda name: "_" not in name)  # hence no __metadata__, no _orig_mod
+templates = st.dictionaries(names, entries, max_size=4).map(PolarityTemplate)
 metadata = st.dictionaries(texts.filter(lambda key: not key.startswith("polarity.")), texts)
 
 
@@ -115,7 +116,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_saved_is_loaded(
     shared: Path, template: PolarityTemplate, said: dict[str, str]
 ) -> None:
-    first = saved(shared / "first", template, **said)
+    template.save(shared / "first", metadata=said)
     loaded = PolarityTemplate.load(shared / "first")
     assert loaded == template
     assert list(loaded) == list(template)  # the order in which rules draw at random
@@ -123,7 +124,7 @@ def test_what_is_saved_is_loaded(
     assert loaded.digest() == template.digest()
     assert loaded.metadata == said
     loaded.save(shared / "second")
-    assert (shared / "second").read_bytes() == first
+    assert (shared / "second").read_bytes() == (shared / "first").read_bytes()
 
 
 @pytest.mark.parametrize("zeros", [False, True])
@@ -167,7 +168,7 @@ def test_a_loaded_template_is_like_any_other(tmp_path: Path) -> None:
     assert loaded.violations(donor) == {}
     assert (loaded.num_bits, repr(loaded)) == (template.num_bits, repr(template))
     model = copy.deepcopy(donor)
-    nn.init.normal_(model[2].weight)
+    nn.init.normal_(model.get_parameter("2.weight"))
     assert loaded.match_(model) is model
     assert template.violations(model) == {}
 
