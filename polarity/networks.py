@@ -167,7 +167,8 @@ def forward_operations(architecture: str, classes: int = 10) -> int:
     Training takes three times as many: forward, and the gradients of inputs and of weights.
     """
     kind = ARCHITECTURES[one_of("architecture", architecture, ARCHITECTURES)]
-    model = alexnet(architecture, classes).to("meta")
+    with torch.device("meta"):
+        model = alexnet(architecture, classes)
     total = 0
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:

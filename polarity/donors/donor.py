@@ -49,10 +49,9 @@ class Donor:
         ValueError
             Naming every layer that does not fit, its shape here and there.
         """
-        shapes = {
-            name: tuple(parameter.shape)
-            for name, parameter in alexnet(self.architecture).to("meta").named_parameters()
-        }
+        with torch.device("meta"):
+            model = alexnet(self.architecture)
+        shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
         given = [("signs", self.template), ("weights", self.weights or {})]
         faults = []
         for what, tensors in given:

@@ -111,7 +111,9 @@ def start(
     """
     kind = Condition.named(condition)
     generator = torch.Generator().manual_seed(seeds(protocol, n, trial).start)
-    model = alexnet(protocol.architecture, classes)
+    with torch.device("meta"):  # torch's own draw would move the user's random stream
+        model = alexnet(protocol.architecture, classes)
+    model.to_empty(device="cpu")
     initialise_(model, generator)
     if kind.polarity == "random":
         return Start(model, PolarityTemplate.from_model(model))

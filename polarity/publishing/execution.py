@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .notebooks import SCHEME
 from .page import EXECUTED, METADATA, stored
 
 if TYPE_CHECKING:
-    import asyncio
-
     from jupyter_client.manager import AsyncKernelManager
     from nbformat import NotebookNode
 
@@ -158,7 +158,6 @@ def execute(
 
     import nbformat
     import papermill
-    from jupyter_core.utils import ensure_event_loop
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
@@ -167,9 +166,10 @@ def execute(
     partial = target.parent / f".{page.name}-{os.getpid()}.partial.ipynb"
     log = partial.with_suffix(".log")
     os.environ[EXECUTED] = json.dumps([str(path) for path in executed])
-    ensure_event_loop().set_exception_handler(_report_abandoned)
+    started: list[AsyncKernelManager] = []
     try:
         with (
+            _stoppable(started),
             TerminalLine(2, disable=not interactive) as line,
             log.open("w", encoding="utf-8") as messages,
         ):
@@ -182,7 +182,7 @@ def execute(
                 if interactive
                 else False,
                 stderr_file=line,
-                kernel_manager_class=_logging_to(messages),
+                kernel_manager_class=_logging_to(messages, started),
                 # Without it every kernel warns that its messages are sent in plain text.
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
@@ -214,8 +214,10 @@ def execute(
         del os.environ[EXECUTED]
 
 
-def _logging_to(file: TextIO) -> type[AsyncKernelManager]:
+def _logging_to(file: TextIO, started: list[AsyncKernelManager]) -> type[AsyncKernelManager]:
     """Return a kernel manager whose kernels write their own log to ``file``.
+
+    Those that have started a kernel enter themselves in ``started``.
 
     They log every interruption, so that stopping a build would fill the terminal with tracebacks.
     What a page writes to its error stream is not touched: that travels in messages.
@@ -225,20 +227,42 @@ def _logging_to(file: TextIO) -> type[AsyncKernelManager]:
     class LoggingKernelManager(AsyncKernelManager):
         async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
             await super()._async_launch_kernel(kernel_cmd, **{**kw, "stderr": file})
+            started.append(self)
 
     return LoggingKernelManager
 
 
-def _report_abandoned(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Report what a task, abandoned, ended with; but not that its kernel died.
+@contextmanager
+def _stoppable(started: list[AsyncKernelManager]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the kernels that were started, then raise KeyboardInterrupt.
 
-    An interruption abandons the cell that runs. If the kernel's end is noticed before the loop's,
-    that task ends with an error that nobody awaits, and asyncio would print its traceback.
+    An exception raised by a signal somewhere inside the event loop that waits for a kernel may be
+    swallowed there, or leave the loop with a task that nobody awaits. So the kernel is killed, the
+    loop notices that, and only then is the exception raised. A second signal raises it at once.
     """
-    from nbclient.exceptions import DeadKernelError
+    asked = False
 
-    if not isinstance(context.get("exception"), DeadKernelError):
-        loop.default_exception_handler(context)
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        processes = [getattr(manager.provisioner, "process", None) for manager in started]
+        alive = [process for process in processes if process and process.poll() is None]
+        if asked or not alive:
+            raise KeyboardInterrupt
+        asked = True
+        for process in alive:
+            process.kill()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except Exception:
+        if not asked:
+            raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _literal_path(path: str | Path) -> str:

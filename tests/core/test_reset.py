@@ -136,15 +136,6 @@ def test_only_violators_are_drawn_for() -> None:
     assert torch.equal(states[3], full.get_state())
 
 
-@pytest.mark.parametrize("rule", sorted(RESET_RULES))
-def test_strides_do_not_matter(rule: str) -> None:
-    weight, template = case(shape=(4, 5, 3, 3))
-    twin = weight.clone().contiguous(memory_format=torch.channels_last)
-    for w in (weight, twin):
-        reset_(w, template, rule, EPSILON, torch.Generator().manual_seed(0))
-    assert torch.equal(weight, twin) and not wrong(twin, template).any()
-
-
 @every_rule
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_nan_is_neither_repaired_nor_spread(rule: str, bad: float) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from algorithm_1 import reset_literally
+from algorithm_1 import number_of_violators, reset_literally
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -221,7 +221,8 @@ def test_match_by_a_reset_rule_as_the_released_code(rule: str) -> None:
     template.match_(model, rule, 1e-3, torch.Generator().manual_seed(2))
     generator = torch.Generator().manual_seed(2)
     for name, weight in weights(twin).items():
-        draws = torch.rand(weight.shape, dtype=torch.float64, generator=generator)
+        wrong = number_of_violators(weight, template[name])
+        draws = torch.rand(wrong, dtype=torch.float64, generator=generator)
         reset_literally(weight, template[name], rule, 1e-3, draws)
         torch.testing.assert_close(weights(model)[name], weight, rtol=1e-14, atol=0)
     assert template.violations(model) == {}

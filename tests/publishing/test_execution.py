@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import io
 import subprocess
 import sys
@@ -13,13 +11,11 @@ import nbformat
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nbclient.exceptions import DeadKernelError
 from small_book import Project
 from tqdm import tqdm
 
 from polarity.publishing.execution import (
     PageError,
-    _report_abandoned,
     accept,
     check_kernel,
     strip_progress,
@@ -207,25 +203,3 @@ def test_papermill_cannot_overwrite_a_text_notebook(project: Project) -> None:
     assert done.returncode != 0
     assert "jt:// is read-only" in done.stderr
     assert path.read_text() == before
-
-
-@pytest.mark.parametrize(
-    ("error", "reported"), [(DeadKernelError("Kernel died"), False), (ValueError("beware"), True)]
-)
-def test_only_the_death_of_an_abandoned_kernel_goes_unreported(
-    error: Exception, reported: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def fail() -> None:
-        raise error
-
-    async def abandon() -> None:
-        task = asyncio.ensure_future(fail())
-        await asyncio.sleep(0)
-        del task
-
-    loop = asyncio.new_event_loop()
-    loop.set_exception_handler(_report_abandoned)
-    loop.run_until_complete(abandon())
-    gc.collect()
-    loop.close()
-    assert ("never retrieved" in caplog.text) is reported

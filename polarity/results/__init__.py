@@ -1,0 +1,6 @@
+"""The results store: what was trained, where, and what came of it."""
+
+from .run import Run
+from .store import ConflictError, DamagedShardWarning, Store
+
+__all__ = ["ConflictError", "DamagedShardWarning", "Run", "Store"]

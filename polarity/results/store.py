@@ -1,0 +1,373 @@
+"""Immutable Parquet shards: many writers, no lock; a merge is a union by key.
+
+A shard holds one row a run. It is written under a temporary name, flushed to the disk and renamed,
+so that under its own name it is complete or absent; it carries a checksum of its rows. The same run
+may stand in several shards (two machines, a copy, a packing that was cut short); if their numbers
+differ, that is an error which names both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .run import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import xarray as xr
+
+__all__ = ["ConflictError", "DamagedShardWarning", "Store"]
+
+SCHEMA_VERSION = 1
+SUFFIX = ".parquet"
+STALE = 24 * 3600  # seconds after which a temporary file belongs to nobody
+ANY_DONOR = "none"  # runs without a donor serve beside every donor
+
+
+class ConflictError(ValueError):
+    """One key with different results in two files."""
+
+
+class DamagedShardWarning(UserWarning):
+    """A shard could not be read; the others were."""
+
+
+@dataclass
+class Store:
+    """A folder of shards.
+
+    Parameters
+    ----------
+    folder
+        Made when the first run is added.
+    """
+
+    folder: Path
+    _read: dict[tuple[str, int, int], list[Run]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Accept a string."""
+        self.folder = Path(self.folder)
+
+    def add(self, *runs: Run) -> Path:
+        """Write runs as one new shard; return its path.
+
+        Raises
+        ------
+        ValueError
+            If no run is given, or two have one key.
+        OSError
+            If it cannot be written; there is then no shard, complete or not.
+        """
+        import pyarrow.parquet as pq
+
+        keys = [run.key for run in runs]
+        if not keys or len(set(keys)) != len(keys):
+            raise ValueError(f"a shard holds distinct runs, at least one; got keys {keys}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep_temporaries()
+        table = _table(runs)
+        digest = hashlib.sha256("".join(sorted(keys)).encode() + _content(table)).hexdigest()
+        who = runs[0].identity
+        prefix = "-".join(str(who.get(key, "")) for key in ("dataset", "tier"))
+        target = self.folder / f"{prefix}-{digest[:16]}{SUFFIX}"
+        partial = self.folder / f".{digest[:16]}-{os.getpid()}.partial"
+        try:
+            with partial.open("wb") as file:
+                pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync(self.folder)
+        return target
+
+    def keys(self) -> set[str]:
+        """Return the keys of all readable runs."""
+        return {run.key for run in self.runs()}
+
+    def runs(self, **identity: object) -> list[Run]:
+        """Return the runs whose identity has these values, in the order of their keys.
+
+        Asking for a donor also returns runs without one, the RAND conditions.
+
+        Raises
+        ------
+        ConflictError
+            If one key has different results in two files.
+
+        Warns
+        -----
+        DamagedShardWarning
+            For every shard that cannot be read. It is moved to ``set_aside/`` if possible.
+        """
+        found: dict[str, tuple[Run, Path]] = {}
+        for path, runs in self._shards():
+            for run in runs:
+                first, where = found.setdefault(run.key, (run, path))
+                if first is not run and not first.same_results(run):
+                    raise ConflictError(
+                        f"run {run.key[:12]} ({_describe(run)}) has different results in {where} "
+                        f"and in {path}: remove one of them"
+                    )
+        return [
+            run
+            for _, (run, _) in sorted(found.items())
+            if all(_matches(run, name, value) for name, value in identity.items())
+        ]
+
+    def dataset(self, **identity: object) -> xr.Dataset:
+        """Return curves as arrays.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``val_loss`` and ``val_accuracy`` with dims (condition, n_train, trial, epoch), epoch
+            being those evaluated; ``train_loss`` (condition, n_train, trial, pass); ``flipped``
+            (condition, n_train, trial, step, layer), step e comparing epochs e - 1 and e; ``dead``
+            (condition, n_train, trial, moment, hidden). NaN where there is no run.
+
+        Raises
+        ------
+        ValueError
+            If there is no such run, or if runs are of different experiments: the message names the
+            settings in which they differ, one of which must be chosen.
+        """
+        import xarray as xr
+
+        runs = self.runs(**identity)
+        if not runs:
+            raise ValueError(f"{self.folder} holds no run with {dict(identity)}")
+        _check_alike(runs)
+        axes: dict[str, list[Any]] = {
+            name: sorted({run.identity[name] for run in runs}) for name in ("n_train", "trial")
+        }
+        present = {run.identity["condition"] for run in runs}
+        axes = {"condition": _ordered(present), **axes}
+        epochs = sorted({epoch for run in runs for epoch in run.epoch})
+        passes = max(len(run.train_loss) for run in runs)
+        layers, hidden = list(runs[0].layers), len(next(iter(runs[0].dead.values()), []))
+        moments = ["start", "end"]
+        lead = tuple(len(axis) for axis in axes.values())
+        shapes = {
+            "val_loss": (len(epochs),),
+            "val_accuracy": (len(epochs),),
+            "train_loss": (passes,),
+            "flipped": (passes - 1, len(layers)),
+            "dead": (len(moments), hidden),
+        }
+        arrays = {name: np.full(lead + rest, np.nan, np.float32) for name, rest in shapes.items()}
+        column = {epoch: i for i, epoch in enumerate(epochs)}
+        for run in runs:
+            at = tuple(axis.index(run.identity[name]) for name, axis in axes.items())
+            where = [column[epoch] for epoch in run.epoch]
+            for name in ("val_loss", "val_accuracy"):
+                arrays[name][(*at, where)] = getattr(run, name)
+            arrays["train_loss"][at][: len(run.train_loss)] = run.train_loss
+            if len(run.flipped):
+                arrays["flipped"][at][: len(run.flipped)] = run.flipped
+            for i, moment in enumerate(moments):
+                arrays["dead"][at][i] = run.dead.get(moment, np.nan)
+        dims = {
+            "val_loss": ("epoch",),
+            "val_accuracy": ("epoch",),
+            "train_loss": ("pass",),
+            "flipped": ("step", "layer"),
+            "dead": ("moment", "hidden"),
+        }
+        return xr.Dataset(
+            {name: ((*axes, *dims[name]), array) for name, array in arrays.items()},
+            coords={
+                **axes,
+                "epoch": epochs,
+                "pass": range(passes),
+                "step": range(1, passes),
+                "layer": layers,
+                "moment": moments,
+                "hidden": layers[:hidden],
+            },
+        )
+
+    def pack(self) -> Path | None:
+        """Merge all shards into one; return it, or None if there is nothing to merge.
+
+        The merged shard is complete before the others are removed: whatever interrupts this leaves
+        at worst runs that are there twice, alike.
+        """
+        before = [path for path, _ in self._shards()]
+        if len(before) < 2:
+            return None
+        target = self.add(*self.runs())
+        for path in before:
+            if path != target:
+                path.unlink()
+        _sync(self.folder)
+        return target
+
+    def _shards(self) -> Iterator[tuple[Path, list[Run]]]:
+        if not self.folder.is_dir():
+            return
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            try:
+                status = path.stat()
+                stamp = (path.name, status.st_size, status.st_mtime_ns)
+                if stamp not in self._read:
+                    self._read[stamp] = _runs_of(path)
+            except FileNotFoundError:
+                continue  # packed meanwhile, by another process
+            except _FutureSchema as error:
+                raise ValueError(str(error)) from None
+            except Exception as error:  # whatever a damaged file provokes in its reader
+                self._set_aside(path, error)
+                continue
+            yield path, self._read[stamp]
+
+    def _set_aside(self, path: Path, error: Exception) -> None:
+        aside = self.folder / "set_aside" / path.name
+        try:
+            aside.parent.mkdir(exist_ok=True)
+            os.replace(path, aside)
+            fate = f"it was moved to {aside}"
+        except OSError as reason:
+            fate = f"it stays where it is ({reason})"
+        warnings.warn(
+            f"{path} is damaged ({type(error).__name__}: {error}); {fate}, the rest was read",
+            DamagedShardWarning,
+            stacklevel=4,
+        )
+
+    def _sweep_temporaries(self) -> None:
+        for path in self.folder.glob(".*.partial"):
+            try:
+                if time.time() - path.stat().st_mtime > STALE:
+                    path.unlink()
+            except FileNotFoundError:
+                continue
+
+
+class _FutureSchema(Exception):
+    pass
+
+
+def _table(runs: Sequence[Run]) -> pa.Table:
+    import pyarrow as pa
+
+    curve = pa.list_(pa.float32())
+    schema = pa.schema(
+        [
+            ("key", pa.string()),
+            ("identity", pa.string()),
+            ("epoch", pa.list_(pa.int32())),
+            ("val_loss", curve),
+            ("val_accuracy", curve),
+            ("train_loss", curve),
+            ("layers", pa.list_(pa.string())),
+            ("flipped", pa.list_(curve)),
+            ("dead", pa.map_(pa.string(), curve)),
+            ("info", pa.string()),
+        ]
+    )
+    rows = [
+        {
+            "key": run.key,
+            "identity": json.dumps(dict(run.identity), sort_keys=True),
+            **run.measured(),
+            "dead": list(run.dead.items()),
+            "info": json.dumps(dict(run.info), sort_keys=True),
+        }
+        for run in sorted(runs, key=lambda run: run.key)
+    ]
+    table = pa.Table.from_pylist(rows, schema=schema)
+    meta = {"polarity.schema": str(SCHEMA_VERSION), "polarity.sha256": _digest(table)}
+    return table.replace_schema_metadata(meta)
+
+
+def _content(table: pa.Table) -> bytes:
+    return json.dumps(table.to_pylist(), sort_keys=True).encode()
+
+
+def _digest(table: pa.Table) -> str:
+    return hashlib.sha256(_content(table)).hexdigest()
+
+
+def _runs_of(path: Path) -> list[Run]:
+    import pyarrow.parquet as pq
+
+    # One handle, and no guesses from the path's folders.
+    with path.open("rb") as file:
+        table = pq.ParquetFile(file, page_checksum_verification=True).read()
+    meta = table.schema.metadata or {}
+    version = int(meta.get(b"polarity.schema", b"0"))
+    if version > SCHEMA_VERSION:
+        raise _FutureSchema(
+            f"{path} was written by a later version of this package (schema {version}, this one "
+            f"reads up to {SCHEMA_VERSION}): update the package"
+        )
+    if version < 1:
+        raise ValueError("it is no shard of results")
+    if meta[b"polarity.sha256"].decode() != _digest(table):
+        raise ValueError("its checksum does not fit its rows")
+    runs = []
+    for row in table.to_pylist():
+        key = row.pop("key")
+        row["identity"], row["info"] = json.loads(row["identity"]), json.loads(row["info"])
+        row["dead"] = dict(row["dead"])
+        run = Run(**row)
+        if run.key != key:
+            raise ValueError(f"key {key[:12]} is not that of its identity")
+        runs.append(run)
+    return runs
+
+
+def _matches(run: Run, name: str, value: object) -> bool:
+    own = run.identity.get(name)
+    return own == value or (name == "donor" and own == ANY_DONOR)
+
+
+def _check_alike(runs: Iterable[Run]) -> None:
+    """Raise ValueError if runs differ in more than condition, n, trial and what follows."""
+    free = {"condition", "n_train", "trial", "donor", "donor_digest"}
+    seen: dict[str, set[str]] = {}
+    donors: dict[str, set[str]] = {}
+    for run in runs:
+        for name, value in run.identity.items():
+            if name not in free:
+                seen.setdefault(name, set()).add(json.dumps(value))
+        if (donor := str(run.identity.get("donor"))) != ANY_DONOR:
+            donors.setdefault("donor", set()).add(json.dumps(donor))
+    mixed = {name: sorted(values) for name, values in {**seen, **donors}.items() if len(values) > 1}
+    if mixed:
+        listing = "; ".join(f"{name}: {', '.join(values)}" for name, values in mixed.items())
+        raise ValueError(f"these runs are of different experiments, choose one of each: {listing}")
+
+
+def _ordered(conditions: set[str]) -> list[str]:
+    from ..protocols import IMAGE_CONDITIONS
+
+    known = [name for name in IMAGE_CONDITIONS if name in conditions]
+    return known + sorted(conditions - set(known))
+
+
+def _describe(run: Run) -> str:
+    names = ("dataset", "n_train", "trial", "condition")
+    return ", ".join(f"{name} {run.identity[name]}" for name in names if name in run.identity)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

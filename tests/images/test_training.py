@@ -1,0 +1,125 @@
+"""The trainer: paired, repeatable, and its report is what happened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from made_up import PROTOCOL, donor, images
+from torch.nn import functional
+
+from polarity.donors import donor as find_donor
+from polarity.images import Training
+from polarity.networks import ARCHITECTURES, alexnet, forward_operations
+from polarity.protocols import ImagesProtocol
+
+
+def trained(condition: str, protocol: ImagesProtocol = PROTOCOL, trial: int = 0) -> Training:
+    training = Training(
+        protocol, 24, trial, condition, images(), images(20, "test"), donor=donor(), device="cpu"
+    )
+    list(training)
+    return training
+
+
+@pytest.fixture(scope="module")
+def frozen() -> Training:
+    return trained("frozen_in_polarity")
+
+
+@pytest.fixture(scope="module")
+def fluid() -> Training:
+    return trained("fluid_in_polarity")
+
+
+def test_a_frozen_network_keeps_its_signs_and_a_fluid_one_does_not(
+    frozen: Training, fluid: Training
+) -> None:
+    assert frozen.freeze is not None and sum(frozen.freeze.resets.values()) > 0
+    assert frozen.freeze.template.violations(frozen.model) == {}
+    assert torch.tensor(frozen.flipped()).eq(0).all()
+    assert fluid.freeze is None
+    flipped = torch.tensor(fluid.flipped())
+    assert flipped.shape == (PROTOCOL.epochs - 1, 9) and (flipped > 0).any(1).all()
+    assert (flipped < 0.5).all()
+
+
+def test_a_pair_sees_the_same_batches(frozen: Training, fluid: Training) -> None:
+    # Before the first step both networks are the same: so is the first loss, up to what the first
+    # reset has changed, which is tiny.
+    assert frozen.epochs[0].train_loss == pytest.approx(fluid.epochs[0].train_loss, rel=0.2)
+
+
+def test_the_same_run_twice_is_the_same(fluid: Training) -> None:
+    torch.manual_seed(99)
+    before = torch.random.get_rng_state()
+    again = trained("fluid_in_polarity")
+    assert torch.equal(torch.random.get_rng_state(), before)  # the user's stream is left alone
+    assert again.epochs == fluid.epochs and again.flipped() == fluid.flipped()
+    other = trained("fluid_in_polarity", trial=1)
+    assert other.epochs != fluid.epochs
+
+
+def test_the_report_is_what_a_plain_evaluation_finds(fluid: Training) -> None:
+    last = fluid.epochs[-1]
+    assert [row.val_loss is not None for row in fluid.epochs] == [False, True, False, True]
+    test = images(20, "test").first(PROTOCOL.n_val)
+    x = (test.images.float() - 72.94) / 90.02
+    x = functional.interpolate(x, (64, 64), mode="bilinear").repeat(1, 3, 1, 1)
+    fluid.model.eval()
+    with torch.no_grad():
+        logits = fluid.model(x)
+    loss = functional.cross_entropy(logits, test.labels)
+    assert last.val_loss == pytest.approx(float(loss), rel=1e-4)
+    assert last.val_accuracy == pytest.approx(
+        float((logits.argmax(1) == test.labels).float().mean())
+    )
+
+
+def test_dead_units(fluid: Training) -> None:
+    shares = fluid.dead()
+    assert len(shares) == 8 and all(0 <= share < 1 for share in shares)
+    model = fluid.model
+    kept = model.state_dict()
+    with torch.no_grad():
+        model.get_parameter("conv3.bias")[:96] = -1e6  # a quarter of the channels
+        model.get_parameter("fc7.bias")[:] = -1e6
+    silenced = fluid.dead()
+    assert silenced[2] >= 0.25 and silenced[6] == 1.0
+    model.load_state_dict(kept)
+
+
+def test_bf16_keeps_float32_weights_and_nearly_the_same_losses(fluid: Training) -> None:
+    half = trained("fluid_in_polarity", replace(PROTOCOL, precision="bf16"))
+    assert all(p.dtype == torch.float32 for p in half.model.parameters())
+    assert half.epochs[0].train_loss != fluid.epochs[0].train_loss
+    assert half.epochs[0].train_loss == pytest.approx(fluid.epochs[0].train_loss, rel=0.2)
+
+
+def test_more_images_than_there_are() -> None:
+    with pytest.raises(ValueError, match="n must be at most 40"):
+        Training(PROTOCOL, 41, 0, "fluid_rand_polarity", images(), images(), device="cpu")
+    with pytest.raises(ValueError, match="device must be one of auto, cpu, cuda"):
+        Training(PROTOCOL, 4, 0, "fluid_rand_polarity", images(), images(), device="gpu")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architectures(name: str) -> None:
+    model = alexnet(name).to("meta")
+    size = ARCHITECTURES[name].image_size
+    assert model(torch.empty(2, 3, size, size, device="meta")).shape == (2, 10)
+    shapes = {k: tuple(v.shape) for k, v in model.named_parameters() if k.endswith("weight")}
+    assert shapes["fc8.weight"][0] == 1000 and shapes["last.weight"] == (10, 1000)
+    if name == "alexnet":  # Caffe's, in one tower
+        assert shapes["conv2.weight"] == (256, 96, 5, 5)
+        assert shapes["fc6.weight"] == (4096, 9216)
+    assert forward_operations(name) > 5e8
+
+
+def test_our_donor() -> None:
+    given = find_donor("tiny_imagenet_64")
+    assert given.architecture == "alexnet_64" and "last" not in given.layers
+    assert float(given.card["top-1 accuracy, validation"]) > 0.3
+    assert 14_000_000 < given.template.num_bits < 15_000_000
+    assert 0.4 < given.template.fraction_positive < 0.5

@@ -1,0 +1,221 @@
+"""The results store: nothing lost, nothing invented, whatever happens to its files."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from polarity.protocols import ImagesProtocol
+from polarity.results import ConflictError, DamagedShardWarning, Run, Store
+
+
+def run(n: int = 100, trial: int = 0, condition: str = "fluid_rand_polarity", seed: int = 0) -> Run:
+    protocol = ImagesProtocol.reduced(epochs=6)
+    random = np.random.default_rng([n, trial, seed])
+    return Run(
+        identity=protocol.cell(n, trial, condition),
+        epoch=protocol.evaluated(),
+        val_loss=random.random(3).tolist(),
+        val_accuracy=[0.1, math.nan, 1 / 3],
+        train_loss=[*random.random(5).tolist(), math.inf],
+        layers=["conv1", "last"],
+        flipped=random.random((5, 2)).tolist(),
+        dead={"start": [0.0], "end": [0.5]},
+        info={"seconds": 1.5, "device": "a processor"},
+    )
+
+
+def test_what_is_added_is_found_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    assert store.keys() == set() and store.runs() == []
+    runs = [run(n, trial) for n in (100, 250) for trial in range(3)]
+    for one in runs:
+        assert store.add(one).parent == store.folder
+    again = Store(store.folder)
+    assert again.keys() == {one.key for one in runs}
+    for one in again.runs():
+        (mine,) = [other for other in runs if other.key == one.key]
+        assert one.same_results(mine)
+        assert dict(one.identity) == mine.identity and dict(one.info) == mine.info
+    assert len(again.runs(n_train=250)) == 3 and len(again.runs(n_train=250, trial=1)) == 1
+    assert not list(store.folder.glob(".*"))
+
+
+def test_equality_sees_every_number() -> None:
+    one = run()
+    assert one.same_results(run())
+    for name in ("val_loss", "train_loss"):
+        values = list(getattr(one, name))
+        values[0] += 1e-3
+        assert not one.same_results(replace(one, **{name: values}))
+    assert not one.same_results(replace(one, dead={"start": [0.1], "end": [0.5]}))
+    assert not one.same_results(replace(one, dead={"start": [0.0]}))
+    assert not one.same_results(replace(one, layers=["conv1", "fc6"]))
+
+
+def test_curves_of_other_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="val_loss must have a value for each of 3 evaluated"):
+        replace(run(), val_loss=[0.1])
+    with pytest.raises(ValueError, match="flipped must have a value for each of 2 layers, got 1"):
+        replace(run(), flipped=[[0.1]])
+
+
+def test_the_arrays(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.add(run(100, 0), run(250, 1), run(100, 0, "frozen_in_polarity"))
+    curves = store.dataset(dataset="fashion_mnist", donor="tiny_imagenet_64")
+    assert curves.sizes["condition"] == 2 and curves.sizes["trial"] == 2
+    assert curves.condition.values.tolist() == ["frozen_in_polarity", "fluid_rand_polarity"]
+    assert curves.epoch.values.tolist() == [1, 3, 5]
+    cell = curves.sel(condition="fluid_rand_polarity", n_train=250, trial=1)
+    np.testing.assert_array_equal(cell.val_loss, np.float32(run(250, 1).val_loss))
+    np.testing.assert_array_equal(cell.flipped, np.float32(run(250, 1).flipped))
+    assert np.isnan(curves.sel(condition="frozen_in_polarity", n_train=250).val_loss).all()
+    with pytest.raises(ValueError, match="holds no run with"):
+        store.dataset(dataset="cifar10")
+
+
+def test_runs_of_different_experiments_are_not_mixed(tmp_path: Path) -> None:
+    other = replace(run(), identity={**run().identity, "precision": "bf16"})
+    store = Store(tmp_path)
+    store.add(run(), other)
+    with pytest.raises(ValueError, match='precision: "bf16", "float32"'):
+        store.dataset()
+    assert store.dataset(precision="bf16").sizes["trial"] == 1
+
+
+def test_the_same_key_twice(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.add(run())
+    store.add(run(), run(250))  # the same numbers: no harm
+    assert len(store.runs()) == 2
+    second = store.add(run(seed=0), run(500), replace(run(250), val_loss=[9.0, 9.0, 9.0]))
+    with pytest.raises(ConflictError, match="fashion_mnist, n_train 250") as error:
+        store.runs()
+    assert str(second) in str(error.value) and str(first) not in str(error.value)
+
+
+def test_a_packed_store_is_the_same_store(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.pack() is None
+    for trial in range(4):
+        store.add(run(trial=trial))
+    keys, size = store.keys(), sum(p.stat().st_size for p in tmp_path.iterdir())
+    packed = store.pack()
+    assert packed is not None and list(tmp_path.glob("*.parquet")) == [packed]
+    assert Store(tmp_path).keys() == keys and packed.stat().st_size < size
+    assert store.pack() is None
+
+
+def test_damage_anywhere_is_noticed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    good, bad = store.add(run()), store.add(run(250))
+    content = bad.read_bytes()
+    for at in range(0, len(content), 61):
+        changed = bytearray(content)
+        changed[at] ^= 0x10
+        bad.write_bytes(changed)
+        try:
+            with pytest.warns(DamagedShardWarning, match=bad.name):
+                kept = Store(tmp_path).runs()
+            assert [one.key for one in kept] == [run().key]
+            assert (tmp_path / "set_aside" / bad.name).exists() and not bad.exists()
+        except pytest.fail.Exception:  # a byte that means nothing: then nothing has changed
+            assert [r for r in Store(tmp_path).runs(n_train=250) if r.same_results(run(250))]
+    for length in (0, 4, len(content) // 2, len(content) - 1):
+        bad.write_bytes(content[:length])
+        with pytest.warns(DamagedShardWarning, match="the rest was read"):
+            assert len(Store(tmp_path).runs()) == 1
+    assert good.exists()
+
+
+def test_foreign_files_are_set_aside_and_later_schemas_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "foreign.parquet")
+    with pytest.warns(DamagedShardWarning, match="no shard of results"):
+        assert Store(tmp_path).runs() == []
+    monkeypatch.setattr("polarity.results.store.SCHEMA_VERSION", 2)
+    later = Store(tmp_path).add(run())
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="written by a later version") as error:
+        Store(tmp_path).runs()
+    assert str(later) in str(error.value) and later.exists()
+
+
+def test_a_full_disk_leaves_no_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        Store(tmp_path).add(run())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stale_temporaries_are_removed_and_young_ones_left(tmp_path: Path) -> None:
+    old, young = tmp_path / ".a-1.partial", tmp_path / ".b-2.partial"
+    for path in (old, young):
+        path.write_bytes(b"PAR1")
+    os.utime(old, (time.time() - 1e6,) * 2)
+    store = Store(tmp_path)
+    store.add(run())
+    assert not old.exists() and young.exists() and len(store.runs()) == 1
+
+
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from test_store import run
+from polarity.results import Store
+store = Store(sys.argv[1])
+for trial in range(int(sys.argv[3]), 10_000, 2):
+    store.add(run(trial=trial))
+    if trial == int(sys.argv[3]) + 10:
+        print("under way", flush=True)
+"""
+
+
+def test_two_writers_killed_at_any_moment(tmp_path: Path) -> None:
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", WRITER, str(tmp_path), here]
+    writers = [
+        subprocess.Popen([*command, str(parity)], stdout=subprocess.PIPE) for parity in (0, 1)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        with writer.stdout:
+            assert writer.stdout.readline() == b"under way\n"
+    for writer in writers:
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+    runs = Store(tmp_path).runs()  # a warning would be an error here
+    assert len(runs) == len(list(tmp_path.glob("*.parquet"))) >= 12
+    assert {one.identity["trial"] % 2 for one in runs} == {0, 1}
+    assert all(one.same_results(run(trial=one.identity["trial"])) for one in runs)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_a_read_only_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    store.add(run())
+    store.add(run(250)).write_bytes(b"damaged")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "read-only")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.warns(DamagedShardWarning, match="it stays where it is"):
+        assert len(Store(tmp_path).runs()) == 1
