@@ -71,11 +71,16 @@ class Run:
                     f"{len(row)}"
                 )
 
+    @staticmethod
+    def key_of(identity: Mapping[str, Any]) -> str:
+        """Return the key of an identity: SHA-256 of its compact JSON, in hexadecimal digits."""
+        text = json.dumps(dict(identity), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
     @property
     def key(self) -> str:
-        """SHA-256 of the identity, in hexadecimal digits."""
-        text = json.dumps(dict(self.identity), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Key of the run's identity."""
+        return self.key_of(self.identity)
 
     def same_results(self, other: Run) -> bool:
         """Whether both hold the same numbers, as float32; NaN equals NaN."""

@@ -1,0 +1,303 @@
+"""Train what a results store does not hold yet: ``python -m polarity.sweep images --help``.
+
+Cells are trained in the order that makes a figure soonest: all conditions of a trial before the
+next trial, small training sets first, so that a sweep that is cut short leaves whole comparisons.
+Every run is saved as soon as it is over. The same command goes on where the last one stopped, on
+this machine or another, and leaves out whatever any shard in the folder holds.
+
+Runs go through :class:`joblib.Parallel`: inside ``joblib.parallel_config(backend="dask")`` they are
+trained by a cluster, without another line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from types import FrameType
+from typing import Any, NamedTuple
+
+from ._checks import whole_number
+from .networks import forward_operations
+from .protocols import IMAGE_CONDITIONS, IMAGE_SIZES, PRECISIONS, RESETS, ImagesProtocol
+from .results import Run, Store
+
+__all__ = ["Cell", "Outcome", "duration", "missing", "sweep"]
+
+Train = Callable[..., Run]
+UNITS = {"s": 1, "m": 60, "h": 3600}
+GUESS = {"cpu": 1e11, "cuda": 2e13}  # operations a second, until a run has been measured
+
+
+class Cell(NamedTuple):
+    """One run to train."""
+
+    n: int
+    trial: int
+    condition: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep did: runs that it trained, and cells that it left for want of time."""
+
+    done: int
+    left: int
+    seconds: float
+
+
+def duration(text: str) -> float:
+    """Return the seconds of ``"90s"``, ``"9m"`` or ``"1.5h"``.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or not more than 0.
+
+    Examples
+    --------
+    >>> duration("9m")
+    540.0
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    seconds = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not seconds:
+        raise ValueError(f"budget must be a time as 90s, 9m or 1.5h, more than 0; got {text!r}")
+    return seconds
+
+
+def cells(protocol: ImagesProtocol) -> Iterator[Cell]:
+    """Yield a protocol's cells, in the order of a sweep."""
+    for trial in range(protocol.trials):
+        for n in sorted(protocol.sizes):
+            for condition in protocol.conditions:
+                yield Cell(n, trial, condition)
+
+
+def missing(
+    protocol: ImagesProtocol, store: Store, identity: Callable[..., dict[str, Any]]
+) -> list[Cell]:
+    """Return the cells that the store does not hold, in the order of a sweep."""
+    held = store.keys()
+    return [cell for cell in cells(protocol) if Run.key_of(identity(protocol, *cell)) not in held]
+
+
+def passes(protocol: ImagesProtocol, n: int) -> int:
+    """Return how many forward passes of one image a run takes; a training step counts as three."""
+    return 3 * n * protocol.epochs + protocol.n_val * len(protocol.evaluated())
+
+
+class Costs:
+    """What a run will take, from what runs took.
+
+    Parameters
+    ----------
+    protocol
+        The runs' settings.
+    device
+        ``"cpu"`` or ``"cuda"``: for the first guess.
+    """
+
+    def __init__(self, protocol: ImagesProtocol, device: str) -> None:
+        self._protocol = protocol
+        rate = GUESS[device] * (4 if protocol.precision == "bf16" else 1)
+        self._guess = forward_operations(protocol.architecture) / rate
+        self._seen: list[float] = []
+
+    @property
+    def measured(self) -> bool:
+        """Whether any run has been measured."""
+        return bool(self._seen)
+
+    def learn(self, n: int, seconds: float) -> None:
+        """Take note of a run."""
+        self._seen.append(seconds / passes(self._protocol, n))
+
+    def seconds(self, cell: Cell) -> float:
+        """Estimate a run's seconds."""
+        return passes(self._protocol, cell.n) * (median(self._seen) if self._seen else self._guess)
+
+
+def sweep(
+    protocol: ImagesProtocol,
+    store: Store,
+    *,
+    train: Train,
+    identity: Callable[..., dict[str, Any]],
+    budget: float = float("inf"),
+    jobs: int = 1,
+    device: str = "auto",
+    folder: Path | None = None,
+    progress: bool = True,
+    costs: Costs | None = None,
+) -> Outcome:
+    """Train missing cells until none is left or the budget would be exceeded.
+
+    Parameters
+    ----------
+    protocol
+        Which experiment.
+    store
+        Where runs are saved, each as soon as it is over.
+    train, identity
+        :func:`polarity.images.train` and :func:`polarity.images.identity`, or the like.
+    budget
+        Seconds. No run is begun that is not expected to end within them.
+    jobs
+        Runs at a time, on this machine or on the cluster that joblib has been given.
+    device, folder
+        Passed on to ``train``.
+    progress
+        Show a progress bar.
+    costs
+        Estimates; by default they begin with a guess.
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    whole_number("jobs", jobs, at_least=1)
+    began = time.monotonic()
+    todo = missing(protocol, store, identity)
+    costs = costs or Costs(protocol, _kind(device))
+    bar = tqdm(total=len(todo), desc="Runs", unit="run", disable=not progress)
+
+    def affordable() -> Iterator[Any]:
+        for cell in todo:
+            if time.monotonic() - began + costs.seconds(cell) > budget:
+                return
+            yield delayed(train)(protocol, *cell, device=device, folder=folder)
+
+    done = 0
+    with bar:
+        # A task is made when a worker is free for it: only then is its cost set against the budget.
+        runs = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs)
+        for run in runs(affordable()):
+            store.add(run)
+            done += 1
+            n = int(run.identity["n_train"])
+            costs.learn(n, float(run.info.get("seconds", 0.0)))
+            rest = sum(costs.seconds(cell) for cell in todo[done:]) / jobs
+            bar.set_postfix_str(f"{clock(rest)} for the rest", refresh=False)
+            bar.update()
+    return Outcome(done, len(todo) - done, time.monotonic() - began)
+
+
+def clock(seconds: float) -> str:
+    """Return a time for people: ``"45 s"``, ``"12 min"``, ``"3.4 h"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _kind(device: str) -> str:
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _protocol(options: argparse.Namespace) -> ImagesProtocol:
+    changes: Mapping[str, Any] = {
+        name: value
+        for name in ("sizes", "conditions", "trials", "epochs", "lr", "donor", "precision", "reset")
+        if (value := getattr(options, name)) is not None
+    }
+    if options.tier == "reduced":
+        return ImagesProtocol.reduced(options.dataset, **changes)
+    paper = ImagesProtocol(options.dataset, **changes)
+    return paper.smoke() if options.tier == "smoke" else paper
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status.
+
+    Returns
+    -------
+    int
+        0; 1 if an input is wrong; 130 if interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m polarity.sweep", description="Train what a results store does not hold yet."
+    )
+    commands = parser.add_subparsers(required=True, metavar="EXPERIMENT")
+    images = commands.add_parser("images", help="AlexNet on images, sections 3 and 4 of the paper")
+    add = images.add_argument
+    add("--dataset", choices=tuple(IMAGE_SIZES), default="fashion_mnist")
+    add("--tier", choices=("paper", "reduced", "smoke"), default="paper")
+    add("--trials", type=int, help="networks per size and condition")
+    add("--sizes", type=int, nargs="+", metavar="N", help="numbers of training images")
+    add("--conditions", nargs="+", choices=IMAGE_CONDITIONS, metavar="CONDITION")
+    add("--epochs", type=int)
+    add("--lr", type=float, help="Adam's learning rate")
+    add("--donor", help="whose polarity; `polarity.donors.DONORS` has the names")
+    add("--precision", choices=PRECISIONS)
+    add("--reset", choices=RESETS)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--jobs", type=int, default=1, help="runs at a time")
+    add("--budget", type=duration, default=float("inf"), help="stop within: 90s, 9m, 1.5h")
+    add("--data", type=Path, help="data folder (default: $POLARITY_DATA, then the user's cache)")
+    add("--out", type=Path, default=Path("book/results"), help="the store's folder")
+    add("--dry-run", action="store_true", help="say what is missing and what it will cost")
+    options = parser.parse_args(arguments)
+
+    from .images import identity, train
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        protocol = _protocol(options)
+        store = Store(options.out)
+        costs = Costs(protocol, _kind(options.device))
+
+        def who(protocol: ImagesProtocol, n: int, trial: int, condition: str) -> dict[str, Any]:
+            return identity(protocol, n, trial, condition, folder=options.data)
+
+        for run in store.runs(
+            architecture=protocol.architecture, precision=protocol.precision, n_val=protocol.n_val
+        ):
+            if run.identity["epochs"] == protocol.epochs and "seconds" in run.info:
+                costs.learn(int(run.identity["n_train"]), float(run.info["seconds"]))
+        todo = missing(protocol, store, who)
+        total = sum(1 for _ in cells(protocol))
+        cost = sum(costs.seconds(cell) for cell in todo) / options.jobs
+        basis = "measured" if costs.measured else "a guess, no run has been measured"
+        print(f"{len(todo)} of {total} runs are missing in {store.folder}: {clock(cost)} ({basis})")
+        if options.dry_run:
+            for n in sorted(protocol.sizes):
+                count = sum(cell.n == n for cell in todo)
+                each = clock(costs.seconds(Cell(n, 0, "")))
+                print(f"  n = {n}: {count} runs of {each}")
+            return 0
+        outcome = sweep(
+            protocol,
+            store,
+            train=train,
+            identity=who,
+            budget=options.budget,
+            jobs=options.jobs,
+            device=options.device,
+            folder=options.data,
+            costs=costs,
+        )
+    except (ValueError, TypeError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Finished runs are saved: run it again to go on.", file=sys.stderr)
+        return 130
+    print(f"{outcome.done} runs in {clock(outcome.seconds)}, {outcome.left} left")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""Sweeps: the useful order, within the budget, resumable, on whatever joblib runs on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polarity.protocols import ImagesProtocol
+from polarity.results import Run, Store
+from polarity.sweep import Cell, Costs, cells, duration, main, missing, sweep
+
+PROTOCOL = ImagesProtocol.reduced(
+    sizes=(250, 100),
+    trials=2,
+    epochs=2,
+    conditions=("frozen_in_polarity", "fluid_rand_polarity"),
+)
+
+
+def identity(protocol: ImagesProtocol, n: int, trial: int, condition: str) -> dict[str, Any]:
+    return protocol.cell(n, trial, condition)
+
+
+def pretend(
+    protocol: ImagesProtocol, n: int, trial: int, condition: str, *, seconds: float = 0.0, **_: Any
+) -> Run:
+    time.sleep(seconds)
+    return Run(
+        identity=identity(protocol, n, trial, condition),
+        epoch=protocol.evaluated(),
+        val_loss=[n / 1000],
+        val_accuracy=[0.5],
+        train_loss=[1.0] * protocol.epochs,
+        layers=["conv1"],
+        flipped=[[0.0]] * (protocol.epochs - 1),
+        dead={"start": [], "end": []},
+        info={"seconds": 100.0, "process": os.getpid()},
+    )
+
+
+def test_the_order() -> None:
+    order = list(cells(PROTOCOL))
+    assert order[:4] == [
+        Cell(100, 0, "frozen_in_polarity"),
+        Cell(100, 0, "fluid_rand_polarity"),
+        Cell(250, 0, "frozen_in_polarity"),
+        Cell(250, 0, "fluid_rand_polarity"),
+    ]
+    assert len(order) == 8 and {cell.trial for cell in order[4:]} == {1}
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("9m", 540), ("1.5h", 5400)])
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "9", "m", "-9m", "0s", "9 m", "9d", "nan", "1e3s"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match=r"budget must be a time as 90s, 9m or 1\.5h"):
+        duration(text)
+
+
+def test_a_sweep_trains_what_is_missing_and_saves_each_run(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.add(pretend(PROTOCOL, 100, 1, "fluid_rand_polarity"))
+    seen = []
+
+    def watched(*args: Any, **kw: Any) -> Run:
+        seen.append((Cell(*args[1:]), len(list(tmp_path.glob("*.parquet")))))
+        return pretend(*args, **kw)
+
+    done = sweep(PROTOCOL, store, train=watched, identity=identity, progress=False)
+    assert (done.done, done.left) == (7, 0)
+    assert [cell for cell, _ in seen] == [
+        cell for cell in cells(PROTOCOL) if cell != Cell(100, 1, "fluid_rand_polarity")
+    ]
+    assert [shards for _, shards in seen] == list(range(1, 8))
+    assert missing(PROTOCOL, Store(tmp_path), identity) == []
+    again = sweep(PROTOCOL, store, train=watched, identity=identity, progress=False)
+    assert again.done == 0 and len(seen) == 7
+
+
+def test_no_run_is_begun_that_would_not_fit(tmp_path: Path) -> None:
+    costs = Costs(PROTOCOL, "cpu")
+    costs.learn(100, 100.0)
+    small, large = costs.seconds(Cell(100, 0, "")), costs.seconds(Cell(250, 0, ""))
+    assert small == pytest.approx(100) and large > small
+    store = Store(tmp_path)
+    arguments: dict[str, Any] = {"train": pretend, "identity": identity, "progress": False}
+    none = sweep(PROTOCOL, store, budget=99.0, costs=costs, **arguments)
+    assert (none.done, none.left) == (0, 8)
+    some = sweep(PROTOCOL, store, budget=(small + large) / 2, costs=costs, **arguments)
+    assert 2 <= some.done < 8  # those of n = 100 are affordable, until n = 250 comes
+
+
+def test_costs_before_and_after_a_measurement() -> None:
+    costs = Costs(PROTOCOL, "cpu")
+    assert not costs.measured and 0 < costs.seconds(Cell(100, 0, "")) < 3600
+    for seconds in (10.0, 1000.0, 20.0):
+        costs.learn(100, seconds)
+    assert costs.measured and costs.seconds(Cell(100, 0, "")) == pytest.approx(20.0)
+
+
+def test_several_at_a_time(tmp_path: Path) -> None:
+    done = sweep(
+        PROTOCOL, Store(tmp_path), train=pretend, identity=identity, jobs=2, progress=False
+    )
+    assert done.done == 8
+    processes = {run.info["process"] for run in Store(tmp_path).runs()}
+    assert os.getpid() not in processes
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        ) as made,
+        Client(made) as client,
+    ):
+        yield client
+
+
+# What distributed itself leaves open is not what is tested.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_on_a_dask_cluster(tmp_path: Path, cluster: Any) -> None:
+    from joblib import parallel_config
+
+    tasks = len(cluster.scheduler_info()["workers"])
+    assert tasks == 1
+    with parallel_config(backend="dask"):
+        done = sweep(
+            PROTOCOL, Store(tmp_path), train=pretend, identity=identity, jobs=2, progress=False
+        )
+    assert done.done == 8 and missing(PROTOCOL, Store(tmp_path), identity) == []
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from functools import partial
+from test_sweep import PROTOCOL, identity, pretend
+from polarity.results import Store
+from polarity.sweep import sweep
+sweep(PROTOCOL, Store(sys.argv[1]), train=partial(pretend, seconds=0.3), identity=identity)
+"""
+
+
+def test_a_killed_sweep_loses_the_current_run_and_goes_on(tmp_path: Path) -> None:
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), here]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while len(list(tmp_path.glob("*.parquet"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    left = missing(PROTOCOL, Store(tmp_path), identity)
+    assert left == list(cells(PROTOCOL))[-len(left) :] and len(left) <= 5
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert missing(PROTOCOL, Store(tmp_path), identity) == []
+    assert len(list(tmp_path.glob("*.parquet"))) == 8  # nothing was trained twice
+
+
+def test_a_full_disk_stops_the_sweep_and_keeps_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, sync, calls = Store(tmp_path), os.fsync, []
+
+    def full(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) > 4:  # two runs: a file and its folder each
+            raise OSError(28, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        sweep(PROTOCOL, store, train=pretend, identity=identity, progress=False)
+    monkeypatch.undo()
+    assert len(Store(tmp_path).runs()) == 2
+    assert sweep(PROTOCOL, store, train=pretend, identity=identity, progress=False).done == 6
+
+
+def test_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import polarity.images
+
+    def who(*args: Any, folder: Path | None = None) -> dict[str, Any]:
+        return identity(*args)
+
+    monkeypatch.setattr(polarity.images, "train", pretend)
+    monkeypatch.setattr(polarity.images, "identity", who)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    out = tmp_path / "store"
+    command = ["images", "--tier", "reduced", "--trials", "1", "--sizes", "100", "250"]
+    command += ["--epochs", "2", "--out", str(out)]
+    assert main([*command, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "12 of 12 runs are missing" in said and "a guess" in said and "n = 250: 6 runs" in said
+    assert not out.exists()
+    assert main(command) == 0
+    assert "12 runs in" in capsys.readouterr().out
+    assert main([*command, "--dry-run"]) == 0
+    assert "0 of 12 runs are missing" in capsys.readouterr().out
+    assert main([*command[:5], "--epochs", "0"]) == 1
+    assert "epochs must be at least 1, got 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["images", "--budget", "soon"])
+    assert "--budget" in capsys.readouterr().err
