@@ -281,7 +281,7 @@ def _content(file: BinaryIO) -> tuple[bytes, int, str]:
     size = found.st_size
     prefix = file.read(8)
     start = 8 + int.from_bytes(prefix, "little")
-    if len(prefix) < 8 or start > size:
+    if start > size:  # so it is, too, where there are less than 8 bytes
         raise TemplateFileError(
             f"is no polarity template, or cut off: its header would end at byte {start}, the file "
             f"at byte {size}"

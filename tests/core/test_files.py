@@ -306,6 +306,15 @@ def test_an_entry_spoilt_since_it_was_made_is_not_saved(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("zeros", [False, True])
+def test_as_many_dimensions_as_an_array_can_have(tmp_path: Path, zeros: bool) -> None:
+    most = signs(*(62 * (1,)), 3, 2, zeros=zeros)
+    saved(tmp_path / "t", PolarityTemplate({"w": most}))
+    assert torch.equal(PolarityTemplate.load(tmp_path / "t")["w"], most)
+    with pytest.raises(ValueError, match=r"at most 64 dimensions, got torch.int8, 65 dimensions"):
+        files.write(tmp_path / "t", {"w": most[None]}, {})
+
+
 @pytest.mark.parametrize("fails", ["fsync", "replace"])
 def test_a_save_that_fails_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
