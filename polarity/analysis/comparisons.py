@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from .estimate import Estimate
-from .metrics import epochs_to_threshold, error_at_convergence, success_rate
+from .metrics import epochs_to_threshold, error_at_convergence, horizon, success_rate
 
 BASELINE = "fluid_random"
 MAP_METRICS = ("error", "epochs", "success")
@@ -46,8 +46,7 @@ def restricted_mean_ratio(
     A trial that never gets there counts with the number of epochs trained: all trials are censored
     at the same epoch, and so the mean of the truncated times is the restricted mean.
     """
-    horizon = float(curves.sizes["epoch"])
-    mean = epochs_to_threshold(curves, threshold).fillna(horizon).mean("trial")
+    mean = epochs_to_threshold(curves, threshold).fillna(horizon(curves)).mean("trial")
     mean = _pick(mean, sizes)
     return (mean.sel(condition=condition) / mean.sel(condition=BASELINE)).mean("n_train")
 

@@ -10,6 +10,8 @@ from polarity._checks import open_unit_interval, whole_number
 
 __all__ = ["Estimate"]
 
+WORDS = ("method", "setting")  # fields of text
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -38,11 +40,14 @@ class Estimate:
         Level of the interval, strictly between 0 and 1.
     method : str
         What the value is and how the interval was made, in words for a caption.
+    setting : str
+        On what it was measured, where that is not the paper's own experiment: tier, donor, sizes,
+        trials. Empty where there is nothing to say.
 
     Raises
     ------
     TypeError
-        If a number is a bool, complex or no number at all.
+        If a number is a bool, complex or no number at all, or `setting` is no text.
     ValueError
         If ``low > high``, if only one of them is NaN, if `n` is negative, if `confidence` is
         outside (0, 1), or if `method` is empty.
@@ -54,6 +59,7 @@ class Estimate:
     n: int
     confidence: float = 0.95
     method: str = ""
+    setting: str = ""
 
     def __post_init__(self) -> None:
         for name in ("value", "low", "high"):
@@ -62,6 +68,8 @@ class Estimate:
         object.__setattr__(self, "confidence", open_unit_interval("confidence", self.confidence))
         if not isinstance(self.method, str) or not self.method.strip():
             raise ValueError(f"method must say how the estimate was made, got {self.method!r}")
+        if not isinstance(self.setting, str):
+            raise TypeError(f"setting must be words, got {self.setting!r}")
         if math.isnan(self.low) != math.isnan(self.high):
             raise ValueError(
                 f"low and high must both be NaN or neither, got {self.low} and {self.high}"
@@ -100,7 +108,7 @@ class Estimate:
             )
         special = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
         plain = {
-            key: special.get(item, item) if isinstance(item, str) and key != "method" else item
+            key: special.get(item, item) if isinstance(item, str) and key not in WORDS else item
             for key, item in data.items()
         }
         return cls(**plain)  # type: ignore[arg-type]  # checked in __post_init__

@@ -7,6 +7,7 @@ that is not in :mod:`~polarity.analysis.metrics`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,7 +21,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .comparisons import MAP_METRICS
-from .metrics import epochs_to_threshold, error_at_convergence, quartiles, success_rate
+from .metrics import (
+    epochs_to_threshold,
+    error_at_convergence,
+    horizon,
+    quartiles,
+    success_rate,
+)
 from .style import OKABE_ITO, Style, condition_style, use_style
 
 __all__ = [
@@ -211,7 +218,7 @@ def fig1a(x: np.ndarray, y: np.ndarray) -> Figure:
     units = [(1, 1, 3.6), (-1, -1, 2.4), (1, -1, 1.2), (-1, 1, 0.0)]
     colors = {1: OKABE_ITO["blue"], -1: OKABE_ITO["vermilion"]}
     circle = {"boxstyle": "circle", "facecolor": "white", "edgecolor": "black"}
-    styles = {1: "-", -1: (0, (4, 1.5))}
+    styles: dict[int, Any] = {1: "-", -1: (0, (4, 1.5))}
 
     def edge(a: tuple[float, float], b: tuple[float, float], sign: int) -> None:
         right.annotate(
@@ -255,11 +262,12 @@ def figc1(curves: xr.Dataset) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))
     at = _positions(curves)
     x = np.array(list(at.values()))
+    dashes: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.2)), (0, (5, 1, 1, 1)))
     looks = zip(
         curves.reset.values,
         ("blue", "sky", "green", "purple"),
         ("o", "v", "P", "D"),
-        ("-", (0, (6, 1.5)), (0, (3, 1.2)), (0, (5, 1, 1, 1))),
+        dashes,
         strict=False,
     )
     for reset, color, marker, line in looks:
@@ -294,9 +302,8 @@ def draws_figure(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))
     at = _positions(curves)
     x = np.array(list(at.values()))
-    horizon = float(curves.sizes["epoch"])
     error = 100 * error_at_convergence(curves).median("trial")
-    epochs = epochs_to_threshold(curves, threshold).fillna(horizon).mean("trial")
+    epochs = epochs_to_threshold(curves, threshold).fillna(horizon(curves)).mean("trial")
     for ax, values, label in (
         (axes[0], epochs, f"restricted mean epochs to {100 * threshold:g} %"),
         (axes[1], error, _METRIC_LABELS["error"]),

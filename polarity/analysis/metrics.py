@@ -33,6 +33,7 @@ __all__ = [
     "convergence_epoch",
     "epochs_to_threshold",
     "error_at_convergence",
+    "horizon",
     "quartiles",
     "success",
     "success_rate",
@@ -160,6 +161,26 @@ def epochs_to_threshold(
         f"first epoch with validation accuracy {sign} {float(threshold):g}",
         "epoch, counted from 0; NaN = never",
     )
+
+
+def horizon(curves: xr.Dataset) -> float:
+    """Number of epochs trained: one more than the last that was evaluated.
+
+    Where only every second epoch is evaluated this is not the number of evaluations. A trial that
+    has not reached a threshold by then is censored there.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        ``val_accuracy`` with a dimension ``epoch``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `convergence_epoch`.
+    """
+    _, epochs = _curve(curves, "val_accuracy")
+    return float(epochs[-1]) + 1.0
 
 
 def success(curves: xr.Dataset, threshold: float, *, strict: bool = True) -> xr.DataArray:

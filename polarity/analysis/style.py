@@ -7,6 +7,7 @@ has a marker and a line style of its own, so that no figure needs colour to be r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 
@@ -30,9 +31,9 @@ class Style:
     label: str
     color: str
     marker: str
-    linestyle: str | tuple[int, tuple[int, ...]]
+    linestyle: str | tuple[int, tuple[float, ...]]
 
-    def line(self) -> dict[str, object]:
+    def line(self) -> dict[str, Any]:
         """Keyword arguments for :meth:`matplotlib.axes.Axes.plot`."""
         return {
             "label": self.label,
@@ -48,6 +49,19 @@ _CONDITION_STYLES = {
     "fluid_random": Style("fluid, random polarity", OKABE_ITO["grey"], "^", (0, (1, 1.2))),
 }
 
+# Images: the paper's names; the conditions with random signs look as they do for XOR-5D.
+_IMAGE_STYLES = {
+    "frozen_in_polarity": Style("frozen IN-polarity", OKABE_ITO["blue"], "o", "-"),
+    "fluid_in_polarity": Style("fluid IN-polarity", OKABE_ITO["sky"], "D", (0, (6, 1, 1, 1))),
+    "frozen_rand_polarity": Style("frozen RAND-polarity", OKABE_ITO["vermilion"], "s", (0, (5, 2))),
+    "fluid_rand_polarity": Style("fluid RAND-polarity", OKABE_ITO["grey"], "^", (0, (1, 1.2))),
+    "frozen_in_weight": Style("frozen IN-weight", OKABE_ITO["green"], "v", (0, (8, 2))),
+    "fluid_in_weight": Style(
+        "fluid IN-weight (fine-tuning)", OKABE_ITO["purple"], "P", (0, (3, 1, 1, 1, 1, 1))
+    ),
+}
+_STYLES = _IMAGE_STYLES | _CONDITION_STYLES
+
 
 def condition_style(condition: str) -> Style:
     """Return the style of ``condition``.
@@ -58,9 +72,9 @@ def condition_style(condition: str) -> Style:
         If the condition is unknown; the message lists those that are known.
     """
     try:
-        return _CONDITION_STYLES[condition]
+        return _STYLES[condition]
     except KeyError:
-        known = ", ".join(_CONDITION_STYLES)
+        known = ", ".join(_STYLES)
         raise ValueError(f"condition must be one of {known}; got {condition!r}") from None
 
 

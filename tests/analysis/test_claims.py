@@ -53,7 +53,13 @@ def test_every_claim_can_be_won_and_lost():
 
 
 def test_ids_name_their_page():
-    assert {claim.page for claim in CLAIMS.values()} == {"xor5d", "capacity", "theory"}
+    assert {claim.page for claim in CLAIMS.values()} == {
+        "xor5d",
+        "capacity",
+        "theory",
+        "images_fashion_mnist",
+        "images_cifar10",
+    }
 
 
 def test_undefined_value_decides_against_the_claim():
@@ -92,3 +98,15 @@ def test_html_links_every_claim_to_its_card():
     verdict = judge(claim.id, estimate(0.6, 0.4, 0.8))
     assert f'id="claim-{claim.id}"' in verdict._repr_html_()
     assert "claim-reproduced" in tally_html([verdict])
+
+
+def test_the_setting_is_shown_wherever_the_number_is():
+    claim = CLAIMS["images_fashion_mnist.less_data"]
+    small = Estimate(-0.1, -0.2, -0.05, n=10, method="test", setting="reduced tier, 5 trials")
+    verdict = judge(claim.id, small)
+    words = "Measured on reduced tier, 5 trials."
+    assert words in verdict._repr_html_() and words in str(verdict)
+    assert words in ledger_html({claim.id: small}) and words in tally_html([verdict])
+    assert ledger({claim.id: small}).set_index("claim").setting[claim.id] == words
+    plain = judge(claim.id, estimate(-0.1, -0.2, -0.05))
+    assert "Measured on" not in plain._repr_html_() + str(plain) + tally_html([plain])

@@ -18,3 +18,17 @@ def xor5d_medians() -> pd.DataFrame:
     """
     with files(__package__).joinpath("xor5d_medians.csv").open() as file:
         return pd.read_csv(file)
+
+
+def image_medians() -> pd.DataFrame:
+    """Medians over 20 trials that the authors' notebooks print (Figs 2, 3 and C.2 to C.4).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns dataset, metric, threshold, condition, n_train, median. Metrics:
+        ``val_error_at_convergence_pct`` (per cent; threshold is NaN) and ``epochs_to_accuracy``
+        (epochs from 0, over the trials that got there; NaN where the authors give none).
+    """
+    with files(__package__).joinpath("image_medians.csv").open() as file:
+        return pd.read_csv(file)

@@ -1,0 +1,272 @@
+"""Figures of what happens inside the networks trained on images.
+
+Flipped signs (Fig C.5), magnitudes at the start (Fig C.6), networks that never leave chance, dead
+units, and where the effect of transferred polarity ends. Every function returns a matplotlib figure
+that names its setting and the number of networks behind it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import seaborn as sns
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from polarity.protocols import IMAGE_CONDITIONS
+
+from .image_metrics import ran, trial_median
+from .metrics import quartiles
+from .style import OKABE_ITO, condition_style
+
+__all__ = ["chance_figure", "dead_figure", "effects_figure", "flips_figure", "magnitudes_figure"]
+
+_MARKERS = "os^vDP*Xp<>"
+
+
+def flips_figure(
+    curves: xr.Dataset,
+    n_train: int,
+    setting: str,
+    condition: str = "fluid_rand_polarity",
+    epochs: int = 50,
+) -> Figure:
+    """Share of weights whose sign differs between consecutive epochs, layer by layer (Fig C.5).
+
+    Parameters
+    ----------
+    curves
+        ``flipped``, dims (condition, n_train, trial, step, layer): step e compares epochs e - 1 and
+        e.
+    n_train, condition
+        Which networks; medians over them, with bands from the 25th to the 75th percentile.
+    setting
+        Tier and donor, for the title.
+    epochs
+        The last epoch shown; the paper shows 1 to 50.
+    """
+    part = curves.flipped.sel(condition=condition, n_train=n_train)
+    part = part.sel(step=part.step <= epochs)
+    trials = int(part.notnull().any(["step", "layer"]).sum())
+    band = 100 * quartiles(part, skipna=True)
+    figure = Figure(figsize=(9.2, 4.2))
+    left, right = figure.subplots(1, 2)
+    layers = [str(layer) for layer in part.layer.values]
+    colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.88, len(layers)))
+    every = max(1, part.sizes["step"] // 8)
+    for i, (layer, color) in enumerate(zip(layers, colors, strict=True)):
+        low, mid, high = (band.sel(layer=layer, quartile=q).values for q in (25, 50, 75))
+        for ax in (left, right):
+            if trials > 1:
+                ax.fill_between(part.step.values, low, high, color=color, alpha=0.15, linewidth=0)
+            ax.plot(
+                part.step.values, mid, color=color, marker=_MARKERS[i % len(_MARKERS)],
+                markersize=4, markevery=(i % every, every), linewidth=1.4, label=layer,
+            )  # fmt: skip
+    left.set_ylim(bottom=0)
+    if (band > 0).any():
+        right.set_yscale("log")
+    left.set(xlabel="epoch", ylabel="signs flipped since the epoch before (%)", title="A")
+    right.set(xlabel="epoch", ylabel="the same, logarithmic", title="B")
+    figure.legend(
+        *left.get_legend_handles_labels(), loc="outside right center", title="layer", fontsize=9
+    )
+    name = condition_style(condition).label
+    figure.suptitle(f"{setting}\n{name}, n = {n_train}, {_networks(trials)}", fontsize=9)
+    return figure
+
+
+def magnitudes_figure(
+    magnitudes: Mapping[str, Mapping[str, npt.ArrayLike]], setting: str
+) -> Figure:
+    """Distribution of weight magnitudes at initialisation, per condition and layer (Fig C.6).
+
+    Thin lines hold 98 % of the weights, thick ones the middle half; markers are medians.
+
+    Parameters
+    ----------
+    magnitudes
+        Condition -> layer -> absolute values of weights, shape (weights,).
+    setting
+        Tier and donor, for the title.
+    """
+    layers = list(next(iter(magnitudes.values())))
+    columns = min(3, len(layers))
+    rows = math.ceil(len(layers) / columns)
+    figure = Figure(figsize=(9.2, (0.55 + 0.21 * len(magnitudes)) * rows + 0.6))
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    shares = (0.01, 0.25, 0.5, 0.75, 0.99)
+    for ax, layer in zip(axes.flat, layers, strict=False):
+        for y, (condition, own) in enumerate(magnitudes.items()):
+            style = condition_style(condition)
+            q = np.quantile(np.asarray(own[layer], dtype=float).ravel(), shares)
+            ax.plot(q[[0, 4]], [y, y], color=style.color, linewidth=1)
+            ax.plot(q[[1, 3]], [y, y], color=style.color, linewidth=4, solid_capstyle="butt")
+            ax.plot(q[2], y, color=style.color, marker=style.marker, markeredgecolor="white",
+                    markeredgewidth=0.6)  # fmt: skip
+        ax.set_xscale("log")
+        ax.set_title(layer, fontsize=10)
+        ax.grid(axis="y", visible=False)
+        ax.set_yticks(range(len(magnitudes)), [condition_style(c).label for c in magnitudes],
+                      fontsize=8)  # fmt: skip
+        ax.tick_params(axis="x", labelsize=8)
+    axes[0, 0].set_ylim(len(magnitudes) - 0.4, -0.6)
+    for ax in axes.flat[len(layers) :]:
+        ax.axis("off")
+    figure.supxlabel("magnitude of the weight", fontsize=10)
+    figure.suptitle(setting, fontsize=9)
+    return figure
+
+
+def chance_figure(table: pd.DataFrame, setting: str) -> Figure:
+    """How often networks never leave chance (A), and the median error without them (B).
+
+    Parameters
+    ----------
+    table
+        :func:`polarity.analysis.chance.chance_table`.
+    setting
+        Tier and donor, for the legend.
+    """
+    figure = Figure(figsize=(9.6, 4.2))
+    left, right = figure.subplots(1, 2)
+    sizes = sorted(set(table.n_train))
+    at = {n: i for i, n in enumerate(sizes)}
+    present = [c for c in IMAGE_CONDITIONS if (table.condition == c).any()]
+    for i, condition in enumerate(present):
+        style, rows = condition_style(condition), table[table.condition == condition]
+        rows = rows.sort_values("n_train")
+        x = np.array([at[n] for n in rows.n_train]) + 0.09 * (i - (len(present) - 1) / 2)
+        share = np.array([[e.value, e.low, e.high] for e in rows["share"]]).T * 100
+        left.errorbar(
+            x, share[0], yerr=(share[0] - share[1], share[2] - share[0]), elinewidth=0.8,
+            alpha=0.9, **(style.line() | {"linestyle": "none"}),
+        )  # fmt: skip
+        right.plot(x, 100 * rows.median_apart, **style.line())
+        changed = rows.never_left.to_numpy() > 0
+        right.plot(
+            x[changed], 100 * rows["median"][changed], linestyle="none", marker=style.marker,
+            markerfacecolor="white", markeredgecolor=style.color, zorder=4,
+        )  # fmt: skip
+        for where, a, b in zip(x, 100 * rows["median"], 100 * rows.median_apart, strict=True):
+            if math.isfinite(b) and a != b:
+                right.plot([where, where], [a, b], color=style.color, linewidth=0.8)
+    for ax in (left, right):
+        ax.set_xticks(list(at.values()), [str(n) for n in at], rotation=45)
+        ax.set_xlim(-0.5, max(len(at), 1) - 0.5)
+        ax.set_xlabel("training images n")
+    left.set(ylabel="networks that never leave chance (%)", ylim=(-3, 103), title="A")
+    right.set(ylabel="median error at convergence (%)", ylim=(0, 100), title="B")
+    handles = [Line2D([], [], **condition_style(c).line()) for c in present]
+    handles.append(
+        Line2D([], [], linestyle="none", marker="o", markerfacecolor="white",
+               markeredgecolor="black", label="with those at chance")
+    )  # fmt: skip
+    low, high = (int(table.trials.min()), int(table.trials.max())) if len(table) else (0, 0)
+    number = _networks(high) if low == high else f"{low} to {high} networks"
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=4, fontsize=8.5, alignment="center",
+        title=f"{setting}; {number} a point", title_fontsize=9,
+    )  # fmt: skip
+    return figure
+
+
+def dead_figure(curves: xr.Dataset, n_train: int, setting: str) -> Figure:
+    """Share of ReLU units that are 0 on every image looked at, before and after training.
+
+    Parameters
+    ----------
+    curves
+        ``dead``, dims (condition, n_train, trial, moment, hidden).
+    n_train
+        Which networks; medians over them.
+    setting
+        Tier and donor, for the title.
+    """
+    part = curves.dead.sel(n_train=n_train)
+    trained = ran(curves).sel(n_train=n_train)
+    present = [
+        c for c in IMAGE_CONDITIONS if c in part.condition.values and trained.sel(condition=c).any()
+    ]
+    shares = 100 * trial_median(part)
+    figure = Figure(figsize=(9.6, 1.5 + 0.42 * max(len(present), 1)))
+    axes = figure.subplots(1, 2, sharey=True)
+    labels = [
+        f"{condition_style(c).label} (×{int(trained.sel(condition=c).sum())})" for c in present
+    ]
+    for ax, moment in zip(axes, ("start", "end"), strict=True):
+        values = shares.sel(moment=moment, condition=present).transpose("condition", "hidden")
+        sns.heatmap(
+            values.values, ax=ax, cmap="Greys", vmin=0, vmax=100, cbar=False, annot=True,
+            fmt=".0f", annot_kws={"fontsize": 8}, linewidths=0.6, linecolor="white",
+            xticklabels=[str(layer) for layer in values.hidden.values], yticklabels=labels,
+        )  # fmt: skip
+        ax.set_title({"start": "A  before training", "end": "B  after training"}[moment])
+        ax.tick_params(axis="y", labelrotation=0, labelsize=8.5)
+        ax.tick_params(axis="x", labelrotation=45)
+        ax.grid(False)
+    figure.suptitle(f"{setting}\ndead units (%), n = {n_train} (× networks)", fontsize=9)
+    return figure
+
+
+def effects_figure(effects: pd.DataFrame, label: str = "error (points)") -> Figure:
+    """Where the effect ends: one row a setting, the effect with its interval.
+
+    Parameters
+    ----------
+    effects
+        Columns setting (str), n_train (int) and effect, an
+        :class:`~polarity.analysis.estimate.Estimate` of :func:`~.image_metrics.over_pairs` as a
+        fraction; negative means that frozen IN-polarity has the lower error.
+    label
+        What is drawn.
+    """
+    settings = list(dict.fromkeys(effects.setting))
+    sizes = sorted(set(effects.n_train))
+    figure = Figure(figsize=(9.2, 1.3 + 0.24 * max(1, len(effects)) + 0.25 * len(settings)))
+    ax = figure.subplots()
+    palette = ("blue", "vermilion", "green", "purple", "sky", "orange", "black")
+    y, ticks = 0.0, []
+    for setting in settings:
+        rows = effects[effects.setting == setting].sort_values("n_train")
+        ticks.append(y + (len(rows) - 1) / 2)
+        for n, effect in zip(rows.n_train, rows.effect, strict=True):
+            i = sizes.index(n)
+            color, marker = OKABE_ITO[palette[i % len(palette)]], _MARKERS[i % len(_MARKERS)]
+            if math.isfinite(effect.value):
+                ax.plot(100 * effect.value, y, color=color, marker=marker, linestyle="none")
+            if math.isfinite(effect.low) and math.isfinite(effect.high):
+                ax.plot([100 * effect.low, 100 * effect.high], [y, y], color=color, linewidth=1.2)
+            ax.annotate(
+                f"n = {n}, {_pairs(effect.n)}", (1.01, y), xycoords=("axes fraction", "data"),
+                va="center", fontsize=8, color="#444444",
+            )  # fmt: skip
+            y += 1
+        y += 0.8
+    ax.axvline(0, color="black", linewidth=0.9)
+    ax.set_yticks(ticks, settings, fontsize=9)
+    ax.set_ylim(y - 0.3, -0.8)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(f"frozen IN-polarity minus fluid RAND-polarity, {label}; left of 0: it helps")
+    return figure
+
+
+def present_sizes(curves: xr.Dataset, conditions: Sequence[str] = IMAGE_CONDITIONS) -> list[int]:
+    """Sizes at which any of the conditions has a network."""
+    present = [c for c in conditions if c in curves.condition.values]
+    found = ran(curves).sel(condition=present).any(["condition", "trial"])
+    return [int(n) for n in curves.n_train.values[found.values]]
+
+
+def _networks(count: int) -> str:
+    return f"{count} {'network' if count == 1 else 'networks'}"
+
+
+def _pairs(count: int) -> str:
+    return f"{count} {'pair' if count == 1 else 'pairs'}"
