@@ -72,7 +72,7 @@ def fig2(
     conditions
         Which to draw, in this order.
     """
-    figure = Figure(figsize=(9.6, 4.2))
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     present = _present(curves, conditions, published)
     at = _positions(curves)
@@ -127,7 +127,7 @@ def fig3(
     curves, threshold, setting, published
         As for :func:`fig2`.
     """
-    figure = Figure(figsize=(9.6, 4.2))
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     axes = figure.subplots(1, 3)
     present = _present(curves, COMPARED, published)
     at = _positions(curves)
@@ -203,7 +203,7 @@ def thresholds_figure(
         If the measure is unknown.
     """
     one_of("measure", measure, ("epochs", "share", "difference"))
-    figure = Figure(figsize=(9.6, 5.8))
+    figure = Figure(figsize=(9.6, 5.8), layout="constrained")
     axes = figure.subplots(2, 4, sharex=True, sharey=measure != "difference")
     wanted = COMPARED if measure == "difference" else IMAGE_CONDITIONS
     present = _present(curves, wanted, published if measure != "share" else None)
@@ -273,7 +273,7 @@ def learning_figure(
     sizes = [int(n) for n in curves.n_train.values if ran(curves).sel(n_train=n).any()]
     columns = min(max(len(sizes), 1), 3)
     rows = math.ceil(max(len(sizes), 1) / columns)
-    figure = Figure(figsize=(9.6, 3.1 * rows + 1.1))
+    figure = Figure(figsize=(9.6, 3.1 * rows + 1.1), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     epochs = curves.epoch.values
     every = max(1, len(epochs) // 10)

@@ -55,7 +55,7 @@ def flips_figure(
     part = part.sel(step=part.step <= epochs)
     trials = int(part.notnull().any(["step", "layer"]).sum())
     band = 100 * quartiles(part, skipna=True)
-    figure = Figure(figsize=(9.2, 4.2))
+    figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     layers = [str(layer) for layer in part.layer.values]
     colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.88, len(layers)))
@@ -99,7 +99,9 @@ def magnitudes_figure(
     layers = list(next(iter(magnitudes.values())))
     columns = min(3, len(layers))
     rows = math.ceil(len(layers) / columns)
-    figure = Figure(figsize=(9.2, (0.55 + 0.21 * len(magnitudes)) * rows + 0.6))
+    figure = Figure(
+        figsize=(9.2, (0.55 + 0.21 * len(magnitudes)) * rows + 0.6), layout="constrained"
+    )
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     shares = (0.01, 0.25, 0.5, 0.75, 0.99)
     for ax, layer in zip(axes.flat, layers, strict=False):
@@ -134,7 +136,7 @@ def chance_figure(table: pd.DataFrame, setting: str) -> Figure:
     setting
         Tier and donor, for the legend.
     """
-    figure = Figure(figsize=(9.6, 4.2))
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     sizes = sorted(set(table.n_train))
     at = {n: i for i, n in enumerate(sizes)}
@@ -195,7 +197,7 @@ def dead_figure(curves: xr.Dataset, n_train: int, setting: str) -> Figure:
         c for c in IMAGE_CONDITIONS if c in part.condition.values and trained.sel(condition=c).any()
     ]
     shares = 100 * trial_median(part)
-    figure = Figure(figsize=(9.6, 1.5 + 0.42 * max(len(present), 1)))
+    figure = Figure(figsize=(9.6, 1.5 + 0.42 * max(len(present), 1)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     labels = [
         f"{condition_style(c).label} (×{int(trained.sel(condition=c).sum())})" for c in present
@@ -229,7 +231,10 @@ def effects_figure(effects: pd.DataFrame, label: str = "error (points)") -> Figu
     """
     settings = list(dict.fromkeys(effects.setting))
     sizes = sorted(set(effects.n_train))
-    figure = Figure(figsize=(9.2, 1.3 + 0.24 * max(1, len(effects)) + 0.25 * len(settings)))
+    figure = Figure(
+        figsize=(9.2, 1.3 + 0.24 * max(1, len(effects)) + 0.25 * len(settings)),
+        layout="constrained",
+    )
     ax = figure.subplots()
     palette = ("blue", "vermilion", "green", "purple", "sky", "orange", "black")
     y, ticks = 0.0, []

@@ -1,0 +1,80 @@
+"""The claims on images: what they say of the paper is in the paper's table, and they can fail."""
+
+import pytest
+from image_curves import image_curves
+
+from polarity.analysis.claims import CLAIMS, judge
+from polarity.analysis.image_metrics import over_pairs, paired_error, paired_time
+from polarity.analysis.published import image_medians
+from polarity.protocols import IMAGE_THRESHOLDS
+
+NAMES = (
+    "less_data", "less_time", "freezing", "random_polarity",
+    "fine_tuning_data", "fine_tuning_time", "weights_time", "compressed",
+)  # fmt: skip
+
+
+def medians(dataset, metric, threshold=None):
+    table = image_medians()
+    table = table[(table.dataset == dataset) & (table.metric == metric)]
+    if threshold:
+        table = table[table.threshold == threshold]
+    return table.pivot(index="n_train", columns="condition", values="median")
+
+
+@pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10"])
+def test_every_data_set_has_the_same_claims(dataset):
+    ids = [claim.id for claim in CLAIMS.values() if claim.page == f"images_{dataset}"]
+    assert ids == [f"images_{dataset}.{name}" for name in NAMES]
+
+
+@pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10"])
+def test_what_the_paper_found_is_in_its_table(dataset):
+    said = {name: CLAIMS[f"images_{dataset}.{name}"].published for name in NAMES}
+    errors = medians(dataset, "val_error_at_convergence_pct")
+    ours = errors.frozen_in_polarity
+    assert len(errors) == 10
+    for name, condition in (
+        ("less_data", "fluid_rand_polarity"),
+        ("freezing", "fluid_in_polarity"),
+    ):
+        assert said[name] == "lower error at all ten n" and (ours < errors[condition]).all()
+    assert (
+        said["fine_tuning_data"]
+        == f"lower error at {(ours < errors.fluid_in_weight).sum()} of ten n"
+    )
+    above = float((errors.frozen_rand_polarity - errors.fluid_rand_polarity).max())
+    limit = float(said["random_polarity"].split()[2])
+    assert limit - 0.1 < above <= limit
+    gap = (ours - errors.frozen_in_weight).abs()
+    if said["compressed"].endswith("every n"):
+        assert gap.max() <= float(said["compressed"].split()[1])
+    else:
+        assert said["compressed"] == f"within 2 points at {(gap <= 2).sum()} of ten n"
+    epochs = medians(dataset, "epochs_to_accuracy", IMAGE_THRESHOLDS[dataset])
+    for name, condition in (
+        ("less_time", "fluid_rand_polarity"),
+        ("fine_tuning_time", "fluid_in_weight"),
+        ("weights_time", "frozen_in_weight"),
+    ):
+        both = epochs[["frozen_in_polarity", condition]].dropna()
+        assert len(both) >= 3 and (both.frozen_in_polarity < both[condition]).all()
+        assert f"{100 * IMAGE_THRESHOLDS[dataset]:g} % " in said[name]
+
+
+@pytest.mark.parametrize(("stuck", "outcome"), [
+    ((), "reproduced"), (["frozen_in_polarity"], "not reproduced"),
+])  # fmt: skip
+def test_changed_runs_change_the_verdicts(stuck, outcome):
+    curves = image_curves(trials=4, stuck=stuck)
+    pair = ("frozen_in_polarity", "fluid_rand_polarity")
+    for name, pairs in (("less_data", paired_error), ("less_time", paired_time)):
+        estimate = over_pairs(pairs(curves, *pair), "made up")
+        assert judge(f"images_fashion_mnist.{name}", estimate).outcome == outcome
+
+
+def test_too_few_pairs_decide_nothing():
+    curves = image_curves(trials=2)  # four pairs, all in favour
+    pairs = paired_error(curves, "frozen_in_polarity", "fluid_rand_polarity")
+    assert (pairs < 0).all()
+    assert judge("images_cifar10.less_data", over_pairs(pairs)).outcome == "partly"

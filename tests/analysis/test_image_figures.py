@@ -1,0 +1,198 @@
+"""The image figures: with one trial or twenty, cells missing, a condition that never learns."""
+
+import matplotlib as mpl
+
+mpl.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from image_curves import LAYERS, image_curves, without
+
+from polarity.analysis import image_figures, network_figures
+from polarity.analysis.chance import chance_table
+from polarity.analysis.figures import condition_style, use_style
+from polarity.analysis.image_metrics import epochs_needed, error, over_pairs, paired_error
+from polarity.analysis.image_results import nothing
+from polarity.analysis.published import image_medians
+from polarity.protocols import IMAGE_CONDITIONS
+
+SETTING = "reduced tier: AlexNet at 64 px, donor tiny_imagenet_64"
+PUBLISHED = image_medians()[lambda table: table.dataset == "fashion_mnist"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def styled():
+    with mpl.rc_context():
+        use_style()
+        yield
+    plt.close("all")
+
+
+def with_gaps(curves):
+    curves = without(curves, "fluid_in_polarity", 100, 0)
+    return without(curves, "frozen_in_weight", 250, 0)
+
+
+CASES = {
+    "one trial": lambda: image_curves(trials=1, every=2),
+    "one trial, cells missing": lambda: with_gaps(image_curves(trials=1)),
+    "three, cells missing": lambda: with_gaps(image_curves(trials=3, every=2)),
+    "a condition that never learns": lambda: image_curves(trials=5, stuck=["fluid_in_weight"]),
+    "nobody learns": lambda: image_curves(trials=3, stuck=IMAGE_CONDITIONS),
+    "the reference is missing": lambda: image_curves().where(
+        lambda c: c.condition != "frozen_in_polarity"
+    ),
+    "twenty trials, ten sizes": lambda: image_curves(
+        (100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000), 20
+    ),
+    "nothing": lambda: nothing("fashion_mnist"),
+}
+FIGURES = {
+    "fig2": lambda c, p: image_figures.fig2(c, 0.6, SETTING, p),
+    "fig3": lambda c, p: image_figures.fig3(c, 0.6, SETTING, p),
+    "epochs": lambda c, p: image_figures.thresholds_figure(c, "epochs", SETTING, p),
+    "share": lambda c, p: image_figures.thresholds_figure(c, "share", SETTING, p),
+    "difference": lambda c, p: image_figures.thresholds_figure(c, "difference", SETTING, p),
+    "learning": lambda c, p: image_figures.learning_figure(c, SETTING),
+}
+
+
+def words(figure):
+    return " ".join(t.get_text() for t in figure.findobj(mpl.text.Text))
+
+
+def line(figure, panel, condition):
+    """Heights of a condition's own line in a panel: the one with a label."""
+    label = condition_style(condition).label
+    return next(x for x in figure.axes[panel].lines if x.get_label() == label).get_ydata()
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_can_be_drawn_and_names_its_tier(case, name):
+    curves = CASES[case]()
+    for published in (None, PUBLISHED):
+        figure = FIGURES[name](curves, published)
+        figure.canvas.draw()
+        assert SETTING in words(figure)
+    overlay = name not in ("share", "learning")
+    assert ("the paper's medians" in words(figure)) == overlay
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c != "nothing"])
+def test_the_figures_of_networks(case):
+    curves = CASES[case]()
+    n = int(curves.n_train[0])
+    rows = [
+        {
+            "setting": SETTING,
+            "n_train": int(m),
+            "effect": over_pairs(
+                paired_error(curves.sel(n_train=[m]), "frozen_in_polarity", "fluid_rand_polarity")
+            ),
+        }
+        for m in curves.n_train.values
+    ]
+    for figure in (
+        network_figures.flips_figure(curves, n, SETTING, epochs=20),
+        network_figures.dead_figure(curves, n, SETTING),
+        network_figures.chance_figure(chance_table(curves), SETTING),
+        network_figures.effects_figure(pd.DataFrame(rows)),
+    ):
+        figure.canvas.draw()
+        assert SETTING in words(figure)
+
+
+def test_lines_are_medians_over_the_networks_there_are():
+    curves = with_gaps(image_curves(trials=3, stuck=["fluid_rand_polarity"]))
+    figure = image_figures.fig2(curves, 0.6, SETTING, PUBLISHED)
+    for condition in ("fluid_in_polarity", "fluid_rand_polarity"):
+        expected = 100 * error(curves).sel(condition=condition).median("trial")
+        np.testing.assert_allclose(line(figure, 0, condition), expected)
+    times = epochs_needed(curves, 0.6)
+    own = times.sel(condition="fluid_in_polarity")
+    np.testing.assert_allclose(line(figure, 1, "fluid_in_polarity"), own.median("trial"))
+    assert np.isnan(line(figure, 1, "fluid_rand_polarity")).all()
+    np.testing.assert_allclose(line(figure, 2, "fluid_rand_polarity"), 40)
+
+
+def test_the_papers_medians_are_hollow_and_at_their_sizes():
+    figure = image_figures.fig2(image_curves(), 0.6, SETTING, PUBLISHED)
+    hollow = [x for x in figure.axes[0].lines if x.get_markerfacecolor() == "none"]
+    values = sorted(y for x in hollow for y in x.get_ydata())
+    expected = PUBLISHED[
+        (PUBLISHED.metric == "val_error_at_convergence_pct")
+        & PUBLISHED.n_train.isin([100, 250])
+        & PUBLISHED.condition.isin(IMAGE_CONDITIONS[:4])
+    ]["median"]
+    assert values == sorted(expected)
+
+
+def test_uneven_counts_stand_at_the_sizes():
+    even = words(image_figures.fig2(image_curves(), 0.6, SETTING))
+    assert "3 networks a point" in even
+    uneven = words(image_figures.fig2(with_gaps(image_curves()), 0.6, SETTING))
+    assert "2–3 networks a point" in uneven
+    more = image_curves(sizes=(100, 250, 500))
+    more = more.where(~((more.n_train == 500) & (more.trial > 0)))
+    text = words(image_figures.fig2(more, 0.6, SETTING))
+    assert "500 (×1)" in text and "100 (×3)" in text
+
+
+def test_stars_stand_where_the_test_puts_them():
+    def stars(trials):
+        figure = image_figures.fig3(image_curves(trials=trials), 0.6, SETTING)
+        note = "no star is possible" in words(figure)
+        return sum(t.get_text() == "*" for t in figure.axes[0].texts), note
+
+    assert stars(4) == (0, True)
+    count, note = stars(6)
+    assert count >= 4 and not note
+
+
+def test_resolution_is_stated():
+    fine, coarse = (words(image_figures.fig2(image_curves(every=e), 0.6, SETTING)) for e in (1, 2))
+    assert "every 2 epochs" in coarse and "every" not in fine
+
+
+def test_an_empty_panel_says_so():
+    nobody = image_curves(stuck=IMAGE_CONDITIONS)
+    assert "no network got there" in words(image_figures.fig2(nobody, 0.6, SETTING))
+    assert "nothing to compare" in words(image_figures.fig3(nobody, 0.6, SETTING))
+    assert "no network trained yet" in words(
+        image_figures.fig2(nothing("cifar10"), 0.5, SETTING, PUBLISHED)
+    )
+
+
+def test_magnitudes_show_their_quantiles():
+    rng = np.random.default_rng(0)
+    drawn = {layer: np.abs(rng.normal(0, 0.02, 500)) for layer in LAYERS}
+    figure = network_figures.magnitudes_figure(
+        {condition: drawn for condition in IMAGE_CONDITIONS}, SETTING
+    )
+    figure.canvas.draw()
+    assert SETTING in words(figure) and all(layer in words(figure) for layer in LAYERS)
+    medians = {x.get_xdata()[0] for x in figure.axes[0].lines if len(x.get_xdata()) == 1}
+    assert medians == {np.quantile(drawn["conv1"], 0.5)}
+
+
+def test_an_unknown_measure_is_named():
+    with pytest.raises(ValueError, match="measure must be one of epochs, share, difference"):
+        image_figures.thresholds_figure(image_curves(), "time", SETTING)
+
+
+def test_image_styles_differ_without_colour():
+    styles = [condition_style(c) for c in IMAGE_CONDITIONS]
+    assert len({s.marker for s in styles}) == len({str(s.linestyle) for s in styles}) == 6
+    assert len({s.color for s in styles}) == 6
+
+
+def test_the_published_medians_are_whole():
+    table = image_medians()
+    assert set(table.condition) == set(IMAGE_CONDITIONS)
+    assert (table.groupby(["dataset", "metric", "threshold"], dropna=False).size() == 60).all()
+    assert table["median"].min() >= 0
+    errors = table[table.metric == "val_error_at_convergence_pct"]
+    assert errors.threshold.isna().all() and errors["median"].between(10, 90).all()

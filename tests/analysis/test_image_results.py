@@ -1,0 +1,99 @@
+"""Which runs a page shows: grouped by what they share, the paper's tier first."""
+
+import numpy as np
+import pytest
+
+from polarity.analysis.image_metrics import ran, trial_counts
+from polarity.analysis.image_results import curves_of, experiments, nothing, shown
+from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, ImagesProtocol
+from polarity.results import Run, Store
+
+
+def run(protocol, n, trial, condition, data="original"):
+    rand = "rand" in condition
+    cell = protocol.cell(n, trial, condition) | {"data": data}
+    cell |= {"donor": "none", "donor_digest": ""} if rand else {"donor_digest": "abc"}
+    epochs = protocol.evaluated()
+    return Run(
+        identity=cell,
+        epoch=epochs,
+        val_loss=[1.0] * len(epochs),
+        val_accuracy=[0.5] * len(epochs),
+        train_loss=[1.0] * protocol.epochs,
+        layers=["conv1", "last"],
+        flipped=[[0.0, 0.0]] * (protocol.epochs - 1),
+        dead={"start": [0.0], "end": [0.1]},
+    )
+
+
+REDUCED = ImagesProtocol.reduced(epochs=4)
+PAPER = ImagesProtocol(epochs=4)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+def test_no_runs(store):
+    assert experiments(store, "cifar10") == []
+    experiment, curves = shown(store, "cifar10")
+    assert experiment is None and not ran(curves).any()
+    assert curves.n_train.values.tolist() == list(IMAGE_SIZES["cifar10"])
+    assert curves.condition.values.tolist() == list(IMAGE_CONDITIONS)
+    assert dict(nothing("fashion_mnist").sizes)["epoch"] == 100
+
+
+def test_runs_are_grouped_by_what_they_share(store):
+    store.add(
+        run(REDUCED, 100, 0, "frozen_in_polarity"),
+        run(REDUCED, 100, 1, "frozen_in_polarity"),
+        run(REDUCED, 250, 0, "fluid_rand_polarity"),
+    )
+    store.add(run(ImagesProtocol.reduced(epochs=4, lr=0.01), 100, 0, "frozen_in_polarity"))
+    first, second = experiments(store, "fashion_mnist")
+    assert (first.runs, second.runs) == (3, 1)
+    assert first.tier == "reduced" and first.donor == "tiny_imagenet_64"
+    assert first.setting == "reduced tier: AlexNet at 64 px, donor tiny_imagenet_64"
+    curves = curves_of(store, first)
+    assert curves.condition.values.tolist() == list(IMAGE_CONDITIONS)
+    assert trial_counts(curves).sum() == 3
+    assert first.extent(curves) == (
+        "the reduced tier (AlexNet at 64 px, donor tiny_imagenet_64), n = 100 and 250, 1 to 2 "
+        "trials; not the paper's experiment"
+    )
+
+
+def test_the_papers_tier_comes_first_and_smoke_never(store):
+    store.add(run(PAPER.smoke(), 100, 0, "frozen_in_polarity"))
+    assert shown(store, "fashion_mnist")[0] is None
+    store.add(*[run(REDUCED, 100, t, "frozen_in_polarity") for t in range(3)])
+    assert shown(store, "fashion_mnist")[0].tier == "reduced"
+    assert shown(store, "fashion_mnist", "paper")[0] is None
+    store.add(run(PAPER, 100, 0, "frozen_in_polarity"))
+    experiment, curves = shown(store, "fashion_mnist")
+    assert experiment.tier == "paper" and "not the paper's" not in experiment.extent(curves)
+    assert shown(store, "fashion_mnist", "smoke")[0].tier == "smoke"
+    with pytest.raises(ValueError, match="tier must be one of best, paper, reduced, smoke"):
+        shown(store, "fashion_mnist", "live")
+
+
+def test_runs_without_a_donor_serve_beside_each(store):
+    other = ImagesProtocol.reduced(epochs=4, donor="another")
+    store.add(
+        run(REDUCED, 100, 0, "frozen_in_polarity"),
+        run(other, 100, 0, "frozen_in_polarity"),
+        run(REDUCED, 100, 0, "fluid_rand_polarity"),
+    )
+    found = experiments(store, "fashion_mnist")
+    assert {e.donor for e in found} == {"another", "tiny_imagenet_64"}
+    for experiment in found:
+        counts = trial_counts(curves_of(store, experiment)).sel(n_train=100)
+        assert np.array_equal(counts, [1, 0, 0, 1, 0, 0])
+
+
+def test_jpeg_copies_and_precision_are_named(store):
+    cifar = ImagesProtocol.reduced("cifar10", epochs=4, precision="bf16")
+    store.add(run(cifar, 100, 0, "frozen_in_polarity", data="jpeg copy"))
+    (experiment,) = experiments(store, "cifar10")
+    assert experiment.setting.endswith(", bf16, images from JPEG copies")
