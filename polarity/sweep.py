@@ -31,6 +31,8 @@ from .results import Run, Store
 __all__ = ["Cell", "Outcome", "duration", "missing", "sweep"]
 
 Train = Callable[..., Run]
+CHANGES = ("sizes", "conditions", "trials", "epochs", "batch_size", "lr", "donor", "precision",
+           "reset")  # fmt: skip
 UNITS = {"s": 1, "m": 60, "h": 3600}
 GUESS = {"cpu": 1e11, "cuda": 2e13}  # operations a second, until a run has been measured
 
@@ -209,9 +211,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _protocol(options: argparse.Namespace) -> ImagesProtocol:
     changes: Mapping[str, Any] = {
-        name: value
-        for name in ("sizes", "conditions", "trials", "epochs", "lr", "donor", "precision", "reset")
-        if (value := getattr(options, name)) is not None
+        name: value for name in CHANGES if (value := getattr(options, name)) is not None
     }
     if options.tier == "reduced":
         return ImagesProtocol.reduced(options.dataset, **changes)
@@ -239,8 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--sizes", type=int, nargs="+", metavar="N", help="numbers of training images")
     add("--conditions", nargs="+", choices=IMAGE_CONDITIONS, metavar="CONDITION")
     add("--epochs", type=int)
+    add("--batch-size", type=int, help="images a step; the paper's 1000 is one step an epoch")
     add("--lr", type=float, help="Adam's learning rate")
-    add("--donor", help="whose polarity; `polarity.donors.DONORS` has the names")
+    add("--donor", help="whose polarity: a name of `polarity.donors.DONORS`, or a template file")
     add("--precision", choices=PRECISIONS)
     add("--reset", choices=RESETS)
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -114,15 +115,19 @@ class ImageSet:
         Tensor
             ``(b, 3, size, size)``, in the memory order that convolutions are fastest with.
         """
-        x = self.images[index].float()
-        mean, std = (
-            torch.tensor(v, device=x.device).view(1, -1, 1, 1) for v in (self.mean, self.std)
-        )
-        x = (x - mean) / std
+        mean, std = self._scale
+        x = (self.images[index].float() - mean) / std
         if x.shape[-2:] != (size, size):
             x = functional.interpolate(x, (size, size), mode="bilinear", align_corners=False)
         x = x.to(dtype).expand(-1, 3, -1, -1)
         return x.contiguous(memory_format=torch.channels_last)
+
+    @cached_property
+    def _scale(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation where the images are: copied there once, not every batch."""
+        device = self.images.device
+        mean, std = (torch.tensor(v, device=device) for v in (self.mean, self.std))
+        return mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
 
     def digest(self) -> str:
         """Return the SHA-256 of labels and images, in hexadecimal digits."""

@@ -16,6 +16,8 @@ from .donor import Donor, weights_digest
 
 __all__ = ["DONORS", "Source", "donor"]
 
+SUFFIX = ".safetensors"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -39,7 +41,9 @@ def donor(name: str, *, weights: bool = False, folder: str | Path | None = None)
     Parameters
     ----------
     name
-        One of :data:`DONORS`.
+        One of :data:`DONORS`, or the path of a template file (``.safetensors``) whose metadata name
+        the donor and its architecture, as ``python -m polarity.donors.training`` writes it. With
+        ``:conv``, ``:fc`` or ``:shuffled`` after it: that variant (:meth:`Donor.variant`).
     weights
         Whether its weights are needed, not only its signs.
     folder
@@ -52,13 +56,31 @@ def donor(name: str, *, weights: bool = False, folder: str | Path | None = None)
     DataNotFound
         If it has to be fetched or trained first; the message says how.
     """
-    one_of("donor", name, DONORS)
-    return _cached(name, weights, None if folder is None else Path(folder))
+    whole, _, part = name.partition(":")
+    if not whole.endswith(SUFFIX):
+        one_of("donor", whole, DONORS)
+    found = _cached(whole, weights, None if folder is None else Path(folder))
+    return found.variant(part) if part else found
 
 
 @lru_cache(maxsize=4)
 def _cached(name: str, weights: bool, folder: Path | None) -> Donor:
+    if name.endswith(SUFFIX):
+        return _from_file(Path(name), weights, folder)
     return DONORS[name].load(folder, weights)
+
+
+def _from_file(path: Path, weights: bool, folder: Path | None) -> Donor:
+    if not path.is_file():
+        raise DataNotFound("the donor's template", [path], "name a template file that is there")
+    template = PolarityTemplate.load(path)
+    card = template.metadata
+    missing = [key for key in ("donor", "architecture", "weights_sha256") if key not in card]
+    if missing:
+        raise ValueError(f"{path}: the template's metadata must hold {', '.join(missing)}")
+    name = card["donor"]
+    found = _weights(name, card["weights_sha256"], folder) if weights else None
+    return Donor(name, card["architecture"], template, found, card)
 
 
 def _trained_here(name: str) -> Callable[[Path | None, bool], Donor]:
@@ -73,10 +95,7 @@ def _trained_here(name: str) -> Callable[[Path | None, bool], Donor]:
                 f"train it with `python -m polarity.donors.training`, which makes {name}",
             )
         with as_file(resource) as path:
-            template = PolarityTemplate.load(path)
-        card = template.metadata
-        found = _weights(name, card["weights_sha256"], folder) if weights else None
-        return Donor(name, card["architecture"], template, found, card)
+            return _from_file(path, weights, folder)
 
     return load
 

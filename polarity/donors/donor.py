@@ -10,10 +10,15 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from .._checks import one_of
 from ..core import PolarityTemplate
 from ..networks import LAST, alexnet
 
-__all__ = ["Donor", "donor_from_weights", "weights_digest"]
+__all__ = ["ACCURACY", "Donor", "donor_from_weights", "weights_digest"]
+
+ACCURACY = "top-1 accuracy, validation"
+"""Where a donor's card says how good it is."""
+VARIANTS = ("conv", "fc", "shuffled")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +75,42 @@ class Donor:
     def layers(self) -> tuple[str, ...]:
         """The layers that have a sign from the donor."""
         return tuple(name.removesuffix(".weight") for name in self.template)
+
+    def variant(self, how: str) -> Donor:
+        """Return a donor of some of these signs, or of as many: to see which of them matter.
+
+        Parameters
+        ----------
+        how
+            ``"conv"`` or ``"fc"``: the signs of these layers alone. ``"shuffled"``: the signs of
+            each layer dealt out anew, so that only the share of negative ones is the donor's.
+
+        Returns
+        -------
+        Donor
+            Named ``NAME:HOW``; without weights.
+
+        Raises
+        ------
+        ValueError
+            If there is no such variant, or the donor has no such layer.
+        """
+        one_of("variant of a donor", how, VARIANTS)
+        signs = dict(self.template)
+        if how == "shuffled":
+            generator = torch.Generator().manual_seed(0)
+            signs = {
+                name: sign.flatten()[torch.randperm(sign.numel(), generator=generator)].view_as(
+                    sign
+                )
+                for name, sign in signs.items()
+            }
+        else:
+            signs = {name: sign for name, sign in signs.items() if name.startswith(how)}
+        if not signs:
+            raise ValueError(f"donor {self.name} has no {how} layer, only {', '.join(self.layers)}")
+        template = PolarityTemplate(signs)
+        return Donor(f"{self.name}:{how}", self.architecture, template, None, self.card)
 
 
 def donor_from_weights(

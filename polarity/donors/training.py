@@ -27,7 +27,7 @@ from .._checks import one_of, positive, whole_number
 from ..datasets.images import ImageSet
 from ..datasets.tiny_imagenet import tiny_imagenet
 from ..networks import ARCHITECTURES, LAST, alexnet, initialise_
-from .donor import donor_from_weights, weights_digest
+from .donor import ACCURACY, donor_from_weights, weights_digest
 
 __all__ = ["Recipe", "accuracy", "export", "train_donor"]
 
@@ -240,7 +240,7 @@ def export(folder: Path, name: str, *, epoch: int | None = None) -> tuple[Path, 
         "trained on": f"Tiny ImageNet, {record['data']['train']} images of 64 px, 200 classes",
         "recipe": json.dumps(recipe),
         "epochs": str(epoch),
-        "top-1 accuracy, validation": f"{reached['val_top1']:.4f}",
+        ACCURACY: f"{reached['val_top1']:.4f}",
         "top-5 accuracy, validation": f"{reached['val_top5']:.4f}",
         "validation images": str(record["data"]["val"]),
         "hours of training": f"{sum(e['seconds'] for e in record['epochs'][:epoch]) / 3600:.2f}",

@@ -17,7 +17,7 @@ from torch.nn import functional
 from .._checks import one_of
 from ..core import FreezeSGD
 from ..datasets.images import ImageSet
-from ..donors.donor import Donor, weights_digest
+from ..donors.donor import ACCURACY, Donor, weights_digest
 from ..networks import ARCHITECTURES
 from ..protocols import ImagesProtocol
 from ..results.run import Run
@@ -224,10 +224,9 @@ def identity(
     donor = donor_of(protocol, condition, folder=folder)
     if donor is None:
         cell |= {"donor": "none", "donor_digest": ""}
-    elif donor.weights is not None:
-        cell["donor_digest"] = _digest(donor)
     else:
-        cell["donor_digest"] = donor.template.digest()
+        cell["donor"] = donor.name
+        cell["donor_digest"] = donor.template.digest() if donor.weights is None else _digest(donor)
     cell["data"] = "jpeg copy" if "JPEG copy" in data.source else "original"
     return cell
 
@@ -269,6 +268,7 @@ def train(
 
     began = time.monotonic()
     who = identity(protocol, n, trial, condition, folder=folder)
+    donor = donor_of(protocol, condition, folder=folder)
     training = Training(
         protocol,
         n,
@@ -276,7 +276,7 @@ def train(
         condition,
         dataset(protocol.dataset, "train", folder),
         dataset(protocol.dataset, "test", folder),
-        donor=donor_of(protocol, condition, folder=folder),
+        donor=donor,
         device=device,
     )
     dead = {"start": training.dead()}
@@ -297,6 +297,7 @@ def train(
         info={
             "seconds": round(time.monotonic() - began, 3),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            **({"donor accuracy": donor.card.get(ACCURACY, "unknown")} if donor else {}),
             **_machine(training.device),
         },
     )

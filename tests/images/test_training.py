@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from made_up import PROTOCOL, donor, images
 from torch.nn import functional
 
+from polarity.datasets import DataNotFound
 from polarity.donors import donor as find_donor
 from polarity.images import Training
 from polarity.networks import ARCHITECTURES, alexnet, forward_operations
@@ -123,3 +125,34 @@ def test_our_donor() -> None:
     assert float(given.card["top-1 accuracy, validation"]) > 0.3
     assert 14_000_000 < given.template.num_bits < 15_000_000
     assert 0.4 < given.template.fraction_positive < 0.5
+
+
+def test_variants_of_a_donor() -> None:
+    whole = find_donor("tiny_imagenet_64")
+    conv, fc = (find_donor(f"tiny_imagenet_64:{how}") for how in ("conv", "fc"))
+    assert conv.layers + fc.layers == whole.layers and conv.weights is None
+    assert conv.layers == ("conv1", "conv2", "conv3", "conv4", "conv5")
+    for name, sign in {**conv.template, **fc.template}.items():
+        assert torch.equal(sign, whole.template[name])
+    shuffled = find_donor("tiny_imagenet_64:shuffled")
+    assert shuffled.name == "tiny_imagenet_64:shuffled" and shuffled.layers == whole.layers
+    for name, sign in shuffled.template.items():
+        assert sign.float().sum() == whole.template[name].float().sum()
+        assert 0.4 < (sign == whole.template[name]).float().mean() < 0.6
+    assert shuffled.template.digest() == find_donor("tiny_imagenet_64:shuffled").template.digest()
+    with pytest.raises(ValueError, match="variant of a donor must be one of conv, fc, shuffled"):
+        find_donor("tiny_imagenet_64:bits")
+
+
+def test_a_donor_of_ones_own(tmp_path: Path) -> None:
+    whole = find_donor("tiny_imagenet_64")
+    path = tmp_path / "mine.safetensors"
+    card = {"donor": "mine", "architecture": "alexnet_64", "weights_sha256": "0" * 64}
+    whole.template.save(path, metadata=card)
+    mine = find_donor(str(path))
+    assert mine.name == "mine" and mine.template.digest() == whole.template.digest()
+    whole.template.save(tmp_path / "bare.safetensors", metadata={"donor": "mine"})
+    with pytest.raises(ValueError, match="metadata must hold architecture, weights_sha256"):
+        find_donor(str(tmp_path / "bare.safetensors"))
+    with pytest.raises(DataNotFound, match=r"gone\.safetensors"):
+        find_donor(str(tmp_path / "gone.safetensors"))
