@@ -156,8 +156,16 @@ def world_seed(seed: int, role: str, trial: int) -> int:
 def donor_data(
     task: str, protocol: TransferProtocol, trial: int
 ) -> tuple[Float, Float, Float, Float]:
-    """Training and validation data of one donor: x, y, x_val, y_val."""
-    informative, shuffled = TASKS[task]
+    """Training and validation data of one donor: x, y, x_val, y_val.
+
+    Shuffled labels are those of training; the validation set keeps the true ones.
+
+    Raises
+    ------
+    ValueError
+        If there is no such task.
+    """
+    informative, shuffled = TASKS[one_of("task", task, TASKS)]
     seed = world_seed(protocol.seed, "donor", trial)
     n = protocol.donor_samples - protocol.donor_samples % 2 ** len(informative)
     x, y = xor5d(n, seed, informative=informative)
@@ -273,8 +281,8 @@ def train_recipients(
     Raises
     ------
     ValueError
-        If there are no donors, their width or number does not fit the protocol, or the device
-        cannot be used here.
+        If there are no donors, their width or number does not fit the protocol, their weights are
+        not finite, or the device cannot be used here.
     """
     protocol = TransferProtocol() if protocol is None else protocol
     _check_donors(donors, protocol)
@@ -332,6 +340,8 @@ def _check_donors(donors: Mapping[str, Donors], protocol: TransferProtocol) -> N
                 f"donors of {task} must be at least {protocol.trials}, of width {protocol.width}; "
                 f"got {trials} of width {width}"
             )
+        if not all(np.isfinite(part).all() for part in each.weights):
+            raise ValueError(f"donors of {task} must have finite weights")
 
 
 def _cell(
