@@ -21,6 +21,7 @@ from polarity.protocols import IMAGE_CONDITIONS
 from .estimate import Estimate
 from .metrics import epochs_to_threshold, error_at_convergence, horizon, quartiles
 from .statistics import compare_to_reference, median
+from .style import condition_style
 from .survival import restricted_mean
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "resolution",
     "restricted",
     "restricted_means",
+    "summary_table",
     "trial_counts",
     "trial_median",
     "within_reach",
@@ -152,6 +154,39 @@ def restricted_means(epochs: xr.DataArray, limit: float) -> pd.DataFrame:
             rows[int(n)] = (mean.value, mean.low, mean.high, mean.n)
     columns = ["value", "low", "high", "trials"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def summary_table(curves: xr.Dataset, published: pd.DataFrame) -> pd.DataFrame:
+    """Median error at convergence of every condition at the sizes that were run, and the paper's.
+
+    Parameters
+    ----------
+    curves
+        Dims (condition, n_train, trial, epoch).
+    published
+        Rows of :func:`polarity.analysis.published.image_medians` for the data set.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In per cent. Index: conditions, by the names of the figures. Columns: (n, "here") and
+        (n, "paper"); NaN where there is none.
+    """
+    rows = published[published.metric == "val_error_at_convergence_pct"]
+    theirs = rows.set_index(["condition", "n_train"])["median"]
+    ours = 100 * trial_median(error(curves))
+    sizes = [int(n) for n in curves.n_train.values if ran(curves).sel(n_train=n).any()]
+    conditions = [str(c) for c in curves.condition.values]
+    columns = {
+        (f"n = {n}", who): [
+            float(ours.sel(condition=c, n_train=n)) if who == "here" else theirs.get((c, n), np.nan)
+            for c in conditions
+        ]
+        for n in sizes
+        for who in ("here", "paper")
+    }
+    labels = [condition_style(c).label for c in conditions]
+    return pd.DataFrame(columns, index=pd.Index(labels, name="median error (%)"))
 
 
 def within_reach(curves: xr.Dataset, published: float) -> float:

@@ -1,6 +1,17 @@
 """One convolutional network at a time: sections 3 and 4 of the paper."""
 
 from .conditions import Condition, Start, start
+from .side_by_side import faster_precision, train_side_by_side
 from .training import Epoch, Training, identity, train
 
-__all__ = ["Condition", "Epoch", "Start", "Training", "identity", "start", "train"]
+__all__ = [
+    "Condition",
+    "Epoch",
+    "Start",
+    "Training",
+    "faster_precision",
+    "identity",
+    "start",
+    "train",
+    "train_side_by_side",
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .notebooks import check_parameters
 from .page import Measurement, Page, collect_measurements, executed_notebooks
+from .results import image_results
 
 __all__ = [
     "Measurement",
@@ -15,4 +16,5 @@ __all__ = [
     "check_parameters",
     "collect_measurements",
     "executed_notebooks",
+    "image_results",
 ]

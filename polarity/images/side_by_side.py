@@ -1,0 +1,122 @@
+"""Several conditions of one trial, trained in step: to watch them learn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .._checks import positive
+from ..protocols import ImagesProtocol
+from .conditions import donor_of
+from .data import dataset
+from .training import Training
+
+__all__ = ["faster_precision", "train_side_by_side"]
+
+
+def train_side_by_side(
+    protocol: ImagesProtocol,
+    *,
+    budget: float = 3600.0,
+    device: str = "auto",
+    folder: str | Path | None = None,
+    watch: Callable[[xr.Dataset], None] | None = None,
+) -> xr.Dataset:
+    """Train all conditions epoch by epoch, trial after trial, for as long as the budget holds.
+
+    Another trial is begun only if it is expected to end within the budget, so that conditions are
+    always compared at the same trials and epochs. The first is begun in any case; if it does not
+    fit, it is ended early, for all conditions after the same epoch.
+
+    Parameters
+    ----------
+    protocol
+        Which experiment; one size.
+    budget
+        Seconds, more than 0.
+    device, folder
+        As for :func:`~polarity.images.train`.
+    watch
+        Called after every evaluated epoch with the curves so far.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``val_loss`` and ``val_accuracy``, dims (condition, n_train, trial, epoch), as
+        :meth:`polarity.results.Store.dataset` gives them; NaN for epochs not trained, and only
+        trials that were begun.
+
+    Raises
+    ------
+    ValueError
+        If the protocol has more than one size, or the budget is not a finite number above 0.
+    DataNotFound
+        If the images or the donor are not to be had.
+    """
+    positive("budget", budget)
+    if len(protocol.sizes) != 1:
+        raise ValueError(f"sizes must be one size, got {protocol.sizes}")
+    (n,) = protocol.sizes
+    began = time.monotonic()
+    data, test = (dataset(protocol.dataset, split, folder) for split in ("train", "test"))
+    curves = _empty(protocol, n)
+    done = 0
+    for trial in range(protocol.trials):
+        if trial and (time.monotonic() - began) * (trial + 1) / trial > budget:
+            break
+        trainings = [
+            Training(
+                protocol, n, trial, condition, data, test,
+                donor=donor_of(protocol, condition, folder=folder), device=device,
+            )
+            for condition in protocol.conditions
+        ]  # fmt: skip
+        done = trial + 1
+        for epochs in zip(*trainings, strict=True):
+            if epochs[0].val_loss is None:
+                continue
+            for condition, epoch in zip(protocol.conditions, epochs, strict=True):
+                at = {"condition": condition, "trial": trial, "epoch": epoch.number}
+                curves.val_loss.loc[at] = epoch.val_loss
+                curves.val_accuracy.loc[at] = epoch.val_accuracy
+            if watch is not None:
+                watch(curves.isel(trial=slice(done)))
+            if time.monotonic() - began > budget and not trial:
+                break
+    return curves.isel(trial=slice(done))
+
+
+def faster_precision(device: str = "auto") -> str:
+    """Return ``"bf16"`` where the device multiplies bfloat16 clearly faster, else ``"float32"``.
+
+    Measured, not looked up: processors without matrix units emulate bfloat16, many times slower.
+    """
+    place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    seconds = {}
+    for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+        a = torch.ones(768, 768, dtype=dtype, device=place)
+        runs = []
+        for _ in range(4):
+            began = time.perf_counter()
+            float((a @ a)[0, 0])  # waits for the device
+            runs.append(time.perf_counter() - began)
+        seconds[name] = min(runs)
+    return "bf16" if seconds["bf16"] < 0.6 * seconds["float32"] else "float32"
+
+
+def _empty(protocol: ImagesProtocol, n: int) -> xr.Dataset:
+    coords: dict[str, Sequence[object]] = {
+        "condition": list(protocol.conditions),
+        "n_train": [n],
+        "trial": list(range(protocol.trials)),
+        "epoch": protocol.evaluated(),
+    }
+    shape = [len(values) for values in coords.values()]
+    nothing = np.full(shape, np.nan, np.float32)
+    names = ("val_loss", "val_accuracy")
+    return xr.Dataset({name: (tuple(coords), nothing.copy()) for name in names}, coords)

@@ -1,0 +1,64 @@
+"""Where a page that reads the results store finds its runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from polarity._checks import one_of
+from polarity.protocols import ImagesProtocol
+from polarity.results import Store
+
+from .environment import repository_root
+
+__all__ = ["image_results"]
+
+STORED = Path("book/results")
+RECOMPUTED = Path(".cache/recomputed")
+SHOWN = ("best", "paper", "reduced")
+
+
+def image_results(
+    dataset: str,
+    shown: str = "best",
+    *,
+    recompute: bool = False,
+    smoke: bool = False,
+    device: str = "auto",
+    **changes: object,
+) -> tuple[Store, str]:
+    """Return the store that a page reads, and the tier of runs to show.
+
+    Parameters
+    ----------
+    dataset
+        ``"fashion_mnist"`` or ``"cifar10"``.
+    shown
+        ``"paper"``, ``"reduced"``, or ``"best"``: the paper's tier if there is any run of it.
+    recompute
+        Train everything again, into a folder of its own, which holds nothing but what was trained
+        there; a run that was cut short goes on. ``"best"`` then means the paper's tier.
+    smoke
+        Recompute at a size that only shows that it works.
+    device
+        Where to train.
+    **changes
+        Fields of the protocol to recompute with; empty ones are left as they are.
+    """
+    one_of("shown", shown, SHOWN)
+    root = repository_root() or Path.cwd()
+    if not recompute:
+        return Store(root / STORED), shown
+    from polarity.images import identity, train
+    from polarity.sweep import sweep
+
+    given = {name: value for name, value in changes.items() if value}
+    if shown == "reduced":
+        protocol = ImagesProtocol.reduced(dataset, **given)
+    else:
+        protocol = replace(ImagesProtocol(dataset), **given)  # type: ignore[arg-type]
+    if smoke:
+        protocol = protocol.smoke()
+    store = Store(root / RECOMPUTED)
+    sweep(protocol, store, train=train, identity=identity, device=device)
+    return store, protocol.tier
