@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from polarity._checks import one_of
@@ -15,10 +17,13 @@ from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS
 from polarity.results import Store
 from polarity.results.store import ANY_DONOR
 
-from .image_metrics import trial_counts
+from .image_metrics import over_pairs, paired_error, paired_time, trial_counts
 
-__all__ = ["Experiment", "curves_of", "experiments", "nothing", "shown"]
+__all__ = ["Experiment", "curves_of", "effects", "experiments", "nothing", "shown"]
 
+_SCRATCH = "fluid_rand_polarity"
+_EFFECTS = ["tier", "donor", "accuracy", "image_size", "batch_size", "steps", "precision",
+            "n_train", "pairs", "error", "time"]  # fmt: skip
 _VARIES = ("condition", "n_train", "trial", "donor", "donor_digest")
 
 
@@ -123,6 +128,65 @@ def shown(store: Store, dataset: str, tier: str = "best") -> tuple[Experiment | 
         if experiment.tier in wanted:
             return experiment, curves_of(store, experiment)
     return None, nothing(dataset)
+
+
+def effects(
+    store: Store, dataset: str, condition: str = "frozen_in_polarity", baseline: str = _SCRATCH
+) -> pd.DataFrame:
+    """Return what ``condition`` gains on ``baseline`` in every experiment that holds pairs of them.
+
+    Parameters
+    ----------
+    store, dataset
+        Where to look, and for what.
+    condition, baseline
+        Of :data:`~polarity.protocols.IMAGE_CONDITIONS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an experiment and n. Columns tier, donor, accuracy (of the donor, top-1, as its runs
+        carry it; NaN if unknown), image_size, batch_size, steps (of the optimizer, in all),
+        precision, n_train, pairs, error (:func:`~.image_metrics.paired_error`) and time
+        (:func:`~.image_metrics.paired_time`), both an
+        :class:`~polarity.analysis.estimate.Estimate` over pairs.
+    """
+    rows = []
+    for experiment in experiments(store, dataset):
+        curves = curves_of(store, experiment)
+        errors = paired_error(curves, condition, baseline)
+        times = paired_time(curves, condition, baseline)
+        settings = experiment.settings
+        batch, epochs = int(str(settings["batch_size"])), int(str(settings["epochs"]))
+        for n in curves.n_train.values:
+            pairs = int(errors.sel(n_train=n).notnull().sum())
+            if not pairs:
+                continue
+            rows.append(
+                {
+                    "tier": experiment.tier,
+                    "donor": experiment.donor,
+                    "accuracy": _accuracy(store, experiment.donor),
+                    "image_size": ARCHITECTURES[str(settings["architecture"])].image_size,
+                    "batch_size": batch,
+                    "steps": epochs * -(-int(n) // batch),
+                    "precision": settings["precision"],
+                    "n_train": int(n),
+                    "pairs": pairs,
+                    "error": over_pairs(errors.sel(n_train=n)),
+                    "time": over_pairs(times.sel(n_train=n)),
+                }
+            )
+    return pd.DataFrame(rows, columns=_EFFECTS)
+
+
+def _accuracy(store: Store, donor: str) -> float:
+    """Top-1 accuracy of a donor, as one of its runs carries it."""
+    for run in store.runs(donor=donor):
+        text = str(run.info.get("donor accuracy", ""))
+        if run.identity["donor"] == donor and re.fullmatch(r"0\.\d+", text):
+            return float(text)
+    return float("nan")
 
 
 def nothing(dataset: str) -> xr.Dataset:

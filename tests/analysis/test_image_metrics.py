@@ -12,6 +12,7 @@ from scipy.stats import mannwhitneyu
 from polarity.analysis import image_metrics as im
 from polarity.analysis.comparisons import restricted_mean_ratio
 from polarity.analysis.metrics import horizon
+from polarity.analysis.published import image_medians
 from polarity.protocols import IMAGE_CONDITIONS
 
 NAN = math.nan
@@ -248,3 +249,19 @@ def test_nothing_to_compare_with():
 def test_differences_refuse(summary, limit, message):
     with pytest.raises(ValueError, match=message):
         im.differences(im.error(image_curves()), summary, limit)
+
+
+def test_the_summary_sets_the_papers_medians_beside_ours():
+    curves = image_curves(sizes=(100, 250), trials=3).reindex(n_train=[100, 250, 500])
+    published = image_medians().query("dataset == 'cifar10'")
+    table = im.summary_table(curves, published)
+    assert list(table.columns) == [
+        (f"n = {n}", who) for n in (100, 250) for who in ("here", "paper")
+    ]
+    ours = 100 * im.error(curves).sel(condition="fluid_in_weight", n_train=250).median()
+    assert table.loc["fluid IN-weight (fine-tuning)", ("n = 250", "here")] == pytest.approx(ours)
+    theirs = published.query(
+        "metric == 'val_error_at_convergence_pct' and n_train == 100"
+        " and condition == 'frozen_in_polarity'"
+    )["median"].item()
+    assert table.loc["frozen IN-polarity", ("n = 100", "paper")] == theirs

@@ -1,10 +1,12 @@
 """Which runs a page shows: grouped by what they share, the paper's tier first."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from polarity.analysis.image_metrics import ran, trial_counts
-from polarity.analysis.image_results import curves_of, experiments, nothing, shown
+from polarity.analysis.image_results import curves_of, effects, experiments, nothing, shown
 from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, ImagesProtocol
 from polarity.results import Run, Store
 
@@ -97,3 +99,35 @@ def test_jpeg_copies_and_precision_are_named(store):
     store.add(run(cifar, 100, 0, "frozen_in_polarity", data="jpeg copy"))
     (experiment,) = experiments(store, "cifar10")
     assert experiment.setting.endswith(", bf16, images from JPEG copies")
+
+
+def test_effects_are_those_of_pairs(store):
+    def better(protocol, trial, accuracy, **changes):
+        one = run(protocol, 100, trial, "frozen_in_polarity")
+        values = [accuracy] * len(one.epoch)
+        return replace(one, val_accuracy=values, **changes)
+
+    for trial in range(3):
+        store.add(run(REDUCED, 100, trial, "fluid_rand_polarity"))  # 50 % throughout
+        store.add(better(REDUCED, trial, 0.6, info={"donor accuracy": "0.25"}))
+    weak = ImagesProtocol.reduced(epochs=4, donor="weak")
+    store.add(better(weak, 1, 0.4))
+    few = ImagesProtocol.reduced(epochs=4, batch_size=30)
+    store.add(run(few, 100, 0, "fluid_rand_polarity"))  # no pair
+    found = effects(store, "fashion_mnist").set_index("donor")
+    assert list(found.index) == ["tiny_imagenet_64", "weak"]
+    strong = found.loc["tiny_imagenet_64"]
+    assert strong.error.value == pytest.approx(-0.1) and strong.pairs == strong.error.n == 3
+    assert strong.time.value < 1 < found.loc["weak"].time.value
+    assert found.loc["weak"].error.value == pytest.approx(0.1) and found.loc["weak"].pairs == 1
+    assert strong.accuracy == 0.25 and np.isnan(found.loc["weak"].accuracy)
+    assert (strong.image_size, strong.batch_size, strong.steps) == (64, 1000, 4)
+    store.add(better(few, 0, 0.6))
+    steps = effects(store, "fashion_mnist").set_index("batch_size").steps
+    assert steps[30] == 16  # four epochs of four batches
+
+
+def test_no_pairs_no_effects(store):
+    store.add(run(REDUCED, 100, 0, "fluid_rand_polarity"))
+    assert effects(store, "fashion_mnist").empty and effects(store, "cifar10").empty
+    assert "error" in effects(store, "cifar10").columns

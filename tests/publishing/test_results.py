@@ -1,0 +1,72 @@
+"""What a page reads: the stored runs, or its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import polarity.images
+from polarity.protocols import ImagesProtocol
+from polarity.publishing import image_results, results
+from polarity.results import Run
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(results, "repository_root", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The trainer is replaced by one that takes no time; what it was asked for is noted."""
+    asked: list[tuple[Any, ...]] = []
+
+    def identity(protocol: ImagesProtocol, n: int, trial: int, condition: str, **_: Any) -> Any:
+        return protocol.cell(n, trial, condition)
+
+    def train(
+        protocol: ImagesProtocol, n: int, trial: int, condition: str, *, device: str, folder: Any
+    ) -> Run:
+        asked.append((protocol.tier, n, trial, condition, device))
+        epochs = protocol.evaluated()
+        ones = [1.0] * len(epochs)
+        return Run(
+            identity=identity(protocol, n, trial, condition), epoch=epochs, val_loss=ones,
+            val_accuracy=ones, train_loss=[1.0] * protocol.epochs, layers=["conv1"],
+            flipped=[[0.0]] * (protocol.epochs - 1), dead={},
+        )  # fmt: skip
+
+    monkeypatch.setattr(polarity.images, "train", train)
+    monkeypatch.setattr(polarity.images, "identity", identity)
+    return asked
+
+
+def test_stored_runs_are_read_and_nothing_is_trained(root: Path, trained: list[Any]) -> None:
+    store, tier = image_results("cifar10", "paper")
+    assert store.folder == root / "book" / "results" and tier == "paper" and trained == []
+
+
+def test_recomputed_runs_stand_apart(root: Path, trained: list[Any]) -> None:
+    store, tier = image_results(
+        "cifar10", "reduced", recompute=True, device="cpu", sizes=[100], trials=2, epochs=3
+    )
+    assert store.folder != root / "book" / "results" and tier == "reduced"
+    assert len(trained) == 12 and {t[:2] for t in trained} == {("reduced", 100)}
+    assert {t[4] for t in trained} == {"cpu"} and len(store.runs(epochs=3)) == 12
+    image_results("cifar10", "reduced", recompute=True, sizes=[100], trials=2, epochs=3)
+    assert len(trained) == 12  # what was trained there is not trained again
+
+
+def test_best_is_the_papers_tier_and_smoke_is_small(root: Path, trained: list[Any]) -> None:
+    _, tier = image_results("fashion_mnist", recompute=True, sizes=[100], trials=1)
+    assert tier == "paper" and {t[0] for t in trained} == {"paper"}
+    store, tier = image_results("fashion_mnist", recompute=True, smoke=True)
+    assert tier == "smoke" and len(store.runs(tier="smoke")) == 12
+
+
+def test_bad_input(root: Path) -> None:
+    with pytest.raises(ValueError, match="shown must be one of best, paper, reduced; got 'smoke'"):
+        image_results("cifar10", "smoke")
