@@ -293,6 +293,7 @@ def test_pieces_figure() -> None:
     points = {figures.PIECES[piece]: mean_gain(values, piece).value for piece in figures.PIECES}
     labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
     assert labels == list(points)
+    assert (np.diff(figure.axes[1].get_yticks()) < 0).all()  # the whole donor on top
     drawn = [bars.lines[0].get_xdata()[0] for bars in figure.axes[1].containers]
     np.testing.assert_allclose(drawn, list(points.values()))
     few = figures.pieces_figure(curves.sel(condition=["frozen_random", "frozen_donor_weight"]))
