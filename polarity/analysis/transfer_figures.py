@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ..ensemble.transfer import TASKS, Donors
@@ -62,11 +63,13 @@ PIECES: Mapping[str, str] = {
     "frozen_sufficient": "(no donor: sufficient signs)",
 }
 _GAIN = {"error": "error saved (points)", "epochs": "epochs saved"}
-_WIDTH = 5.6  # inches
+_WIDTH = 5.2  # inches
 
 
 def _figure(panels: int, height: float, **settings: Any) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    figure = Figure(
+        figsize=(_WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.06, hspace=0.05)
+    )
     axes = figure.subplots(panels, 1, squeeze=False, **settings)[:, 0]
     return figure, list(axes)
 
