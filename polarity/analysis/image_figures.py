@@ -32,6 +32,7 @@ from .image_metrics import (
     resolution,
     restricted_means,
     trial_counts,
+    trial_median,
 )
 from .metrics import horizon, quartiles
 from .style import OKABE_ITO, condition_style
@@ -287,7 +288,7 @@ def learning_figure(
                 continue
             ax.plot(epochs, trained, color=style.color, alpha=0.25, lw=0.6)
             look = style.line() | {"markevery": (i * every // len(present), every)}
-            ax.plot(epochs, np.nanmedian(trained, axis=1), **look)
+            ax.plot(epochs, trial_median(wrong).values, **look)
         ax.set_title(f"n = {n}{_counts_note(curves, n)}", fontsize=10)
         ax.set_ylim(0, 100)
     for ax in axes.flat[len(sizes) :]:
