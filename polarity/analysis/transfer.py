@@ -135,16 +135,16 @@ def kept_share(
 
 
 def verdict(gain: Estimate) -> str:
-    """What a gain's interval says: ``"helps"``, ``"harms"`` or ``"no difference seen"``.
+    """What a gain's interval says: ``"better"``, ``"worse"`` or ``"no difference seen"``.
 
     Examples
     --------
     >>> verdict(Estimate(2.0, 1.5, 2.5, n=50, method="mean"))
-    'helps'
+    'better'
     """
     if gain.low > 0:
-        return "helps"
-    return "harms" if gain.high < 0 else "no difference seen"
+        return "better"
+    return "worse" if gain.high < 0 else "no difference seen"
 
 
 def mean_interval(

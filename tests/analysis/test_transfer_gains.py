@@ -155,8 +155,8 @@ def test_no_share_of_nothing() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "word"),
     [
-        (0.1, 2, "helps"),
-        (-2, -0.1, "harms"),
+        (0.1, 2, "better"),
+        (-2, -0.1, "worse"),
         (-1, 1, "no difference seen"),
         (0, 2, "no difference seen"),
         (-2, 0, "no difference seen"),
