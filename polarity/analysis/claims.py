@@ -47,7 +47,7 @@ class Claim:
     rule
         Decides.
     spec
-        Format of its numbers.
+        Format of its numbers; one that ends in ``pt`` writes percentage points.
     """
 
     id: str
@@ -95,7 +95,7 @@ def _image_claims(
 
     def error(name: str, where: str, said: str, published: str, minus: str, rule: Rule) -> Claim:
         measure = f"Error at convergence, frozen IN-polarity minus {minus}; {_PAIRS}."
-        return claim(name, where, said, published, measure, rule, ".1%")
+        return claim(name, where, said, published, measure, rule, ".1pt")
 
     def time(name: str, where: str, statement: str, published: str, over: str) -> Claim:
         measure = f"{_PASSES}, frozen IN-polarity over {over}; {_PAIRS}."
@@ -134,7 +134,7 @@ def _image_claims(
             random,
             f"Error at convergence, frozen RAND-polarity minus fluid RAND-polarity; {_PAIRS}.",
             Below(0.01),
-            ".1%",
+            ".1pt",
         ),
         error(
             "fine_tuning_data",
@@ -177,7 +177,7 @@ _CLAIMS = (
         "lower error at every n",
         f"Error at convergence, frozen sufficient minus fluid, mean over n = 20 to 100; {_DRAWS}.",
         Below(0.0),
-        ".1%",
+        ".1pt",
     ),
     Claim(
         "xor5d.less_time",
@@ -215,7 +215,7 @@ _CLAIMS = (
         "frozen random at or below fluid",
         f"Error at convergence, frozen random minus fluid, mean over n = 20 to 100; {_DRAWS}.",
         Below(0.005),
-        ".1%",
+        ".1pt",
     ),
     Claim(
         "xor5d.random_time",
@@ -236,7 +236,7 @@ _CLAIMS = (
         "Error at convergence, frozen sufficient minus fluid, mean over n = 20 to 100, of the "
         f"reset rule that helps least; {_DRAWS}.",
         Below(0.0),
-        ".1%",
+        ".1pt",
     ),
     Claim(
         "capacity.sufficient_small",
@@ -246,7 +246,7 @@ _CLAIMS = (
         "Error at convergence at 10 hidden units, frozen sufficient minus fluid, mean over "
         f"n = 40 to 100; {_DRAWS}.",
         Below(0.0),
-        ".1%",
+        ".1pt",
     ),
     Claim(
         "capacity.random_small",
@@ -256,7 +256,7 @@ _CLAIMS = (
         "Share of networks with 10 hidden units that pass 90 % accuracy, frozen random minus "
         f"fluid, at n = 500; {_DRAWS}.",
         Below(0.0),
-        ".0%",
+        ".0pt",
     ),
     Claim(
         "capacity.random_medium",
@@ -266,7 +266,7 @@ _CLAIMS = (
         "Share of networks with 20 hidden units that pass 90 % accuracy, frozen random minus "
         f"fluid, at n = 500; {_DRAWS}.",
         Within(0.05),
-        ".0%",
+        ".0pt",
     ),
     Claim(
         "capacity.solved_at_15",

@@ -10,6 +10,8 @@ from polarity._checks import open_unit_interval, whole_number
 
 __all__ = ["Estimate"]
 
+POINTS = "pt"
+"""End of a format specification that writes a difference of shares in percentage points."""
 WORDS = ("method", "setting")  # fields of text
 
 
@@ -23,6 +25,8 @@ class Estimate:
     >>> share = Estimate(0.58, 0.451, 0.702, n=50, method="share of trials, Wilson interval")
     >>> print(f"{share:.1%}")
     58.0 % (45.1 % to 70.2 %)
+    >>> print(f"{Estimate(-0.041, -0.062, 0.038, n=7, method='difference'):.1pt}")
+    −4.1 points (−6.2 to 3.8)
     >>> print(Estimate(math.inf, 12, math.inf, n=7, method="median"))
     ∞ (12 to ∞)
 
@@ -114,10 +118,14 @@ class Estimate:
         return cls(**plain)  # type: ignore[arg-type]  # checked in __post_init__
 
     def __format__(self, spec: str) -> str:
-        spec = spec or ".4g"
-        value = _words(self.value, spec)
+        spec, unit, scale = spec or ".4g", "", 1
+        if spec.endswith(POINTS):
+            spec, unit, scale = spec.removesuffix(POINTS) + "f", " points", 100
+        value, low, high = (_words(scale * x, spec) for x in (self.value, self.low, self.high))
+        if not math.isnan(self.value):
+            value += unit
         if not math.isnan(self.low):
-            return f"{value} ({_words(self.low, spec)} to {_words(self.high, spec)})"
+            return f"{value} ({low} to {high})"
         return value if math.isnan(self.value) else f"{value} (no interval)"
 
     def __str__(self) -> str:

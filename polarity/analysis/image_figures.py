@@ -244,8 +244,10 @@ def thresholds_figure(
             ax.set_ylim(-3, 103)
         else:
             _note_if_empty(ax, limit, lines=len(present) if measure == "difference" else 0)
-        if measure == "epochs":
-            ax.set_ylim(0, 1.04 * limit)
+    if measure == "epochs":
+        drawn = [np.asarray(line.get_ydata(), float) for ax in axes.flat for line in ax.lines]
+        highest = np.nanmax(np.concatenate([*drawn, [0.0]]))
+        axes[0, 0].set_ylim(0, 1.1 * highest or limit)
     figure.supxlabel("training images n", fontsize=10)
     label = {
         "epochs": "median epochs, among those that got there",

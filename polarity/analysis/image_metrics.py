@@ -7,7 +7,7 @@ network that was not trained, infinity an epoch that a trained network never rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from .style import condition_style
 from .survival import restricted_mean
 
 __all__ = [
+    "CLAIMED",
     "COMPARED",
     "POLARITY_CONDITIONS",
     "REFERENCE",
@@ -32,6 +33,7 @@ __all__ = [
     "differences",
     "epochs_needed",
     "error",
+    "estimate_of",
     "last_accuracy",
     "median_reached",
     "over_pairs",
@@ -279,6 +281,40 @@ def over_pairs(pairs: xr.DataArray, setting: str = "") -> Estimate:
         f"median of {found.n} pairs of networks, order-statistic interval",
         setting,
     )
+
+
+def estimate_of(curves: xr.Dataset, claim: str, setting: str = "") -> Estimate:
+    """Measure one of the claims on transfer that the ledger declares for both data sets.
+
+    Parameters
+    ----------
+    curves
+        Dims (condition, n_train, trial, epoch).
+    claim
+        The claim's name after the dot; a key of :data:`CLAIMED`.
+    setting
+        On what the networks were trained, for the ledger.
+
+    Raises
+    ------
+    ValueError
+        If there is no such claim.
+    """
+    measure, condition, baseline = CLAIMED[one_of("claim", claim, CLAIMED)]
+    return over_pairs(measure(curves, condition, baseline), setting)
+
+
+CLAIMED: Mapping[str, tuple[Callable[[xr.Dataset, str, str], xr.DataArray], str, str]] = {
+    "less_data": (paired_error, REFERENCE, "fluid_rand_polarity"),
+    "less_time": (paired_time, REFERENCE, "fluid_rand_polarity"),
+    "freezing": (paired_error, REFERENCE, "fluid_in_polarity"),
+    "random_polarity": (paired_error, "frozen_rand_polarity", "fluid_rand_polarity"),
+    "fine_tuning_data": (paired_error, REFERENCE, "fluid_in_weight"),
+    "fine_tuning_time": (paired_time, REFERENCE, "fluid_in_weight"),
+    "weights_time": (paired_time, REFERENCE, "frozen_in_weight"),
+    "compressed": (paired_error, REFERENCE, "frozen_in_weight"),
+}
+"""What the claims of sections 3, 4 and 6 compare: measure, condition, baseline."""
 
 
 def differences(

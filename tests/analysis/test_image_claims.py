@@ -1,11 +1,19 @@
 """The claims on images: what they say of the paper is in the paper's table, and they can fail."""
 
+import numpy as np
 import pytest
 from image_curves import image_curves
 
 from polarity.analysis.claims import CLAIMS, judge
-from polarity.analysis.image_metrics import over_pairs, paired_error, paired_time
+from polarity.analysis.image_metrics import (
+    CLAIMED,
+    estimate_of,
+    over_pairs,
+    paired_error,
+    paired_time,
+)
 from polarity.analysis.published import image_medians
+from polarity.analysis.style import condition_style
 from polarity.protocols import IMAGE_THRESHOLDS
 
 NAMES = (
@@ -78,3 +86,22 @@ def test_too_few_pairs_decide_nothing():
     pairs = paired_error(curves, "frozen_in_polarity", "fluid_rand_polarity")
     assert (pairs < 0).all()
     assert judge("images_cifar10.less_data", over_pairs(pairs)).outcome == "partly"
+
+
+def test_every_declared_claim_can_be_measured_and_no_other():
+    for dataset in ("fashion_mnist", "cifar10"):
+        declared = {c.partition(".")[2] for c in CLAIMS if c.startswith(f"images_{dataset}.")}
+        assert declared == set(CLAIMED)
+
+
+def test_a_claim_is_measured_with_its_own_pair_of_conditions():
+    curves = image_curves(sizes=(100,), trials=7)
+    for claim, (measure, condition, baseline) in CLAIMED.items():
+        estimate = estimate_of(curves, claim, "somewhere")
+        assert estimate.setting == "somewhere" and estimate.n == 7
+        assert estimate.value == np.median(measure(curves, condition, baseline))
+        words = CLAIMS[f"images_cifar10.{claim}"].measure
+        label, other = (condition_style(c).label.split(" (")[0] for c in (condition, baseline))
+        assert f"{label} minus {other}" in words or f"{label} over {other}" in words
+    with pytest.raises(ValueError, match="claim must be one of less_data"):
+        estimate_of(curves, "more_data")

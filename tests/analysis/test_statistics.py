@@ -766,3 +766,12 @@ def test_a_reference_without_numbers_compares_with_nothing():
 def test_comparison_refuses(reference, others, options, error, message):
     with pytest.raises(error, match=message):
         compare_to_reference(reference, others, **options)
+
+
+def test_a_difference_of_shares_is_written_in_points():
+    estimate = Estimate(-0.041, -0.0625, math.inf, n=7, method="difference")
+    assert f"{estimate:.1pt}" == "−4.1 points (−6.2 to ∞)"
+    alone = Estimate(0.2, math.nan, math.nan, n=1, method="difference")
+    assert f"{alone:.0pt}" == "20 points (no interval)"
+    nothing = Estimate(math.nan, math.nan, math.nan, n=0, method="difference")
+    assert f"{nothing:.1pt}" == "undefined"
