@@ -12,10 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from .._checks import one_of
-from .folder import DataNotFound, folders
+from .._torchvision import torchvision
+from .download import download as download_to
+from .download import from_torchvision
+from .folder import Found, Origin, folders
 from .images import ImageSet
 
-__all__ = ["fashion_mnist"]
+__all__ = ["ORIGIN", "fashion_mnist"]
 
 CLASSES = (
     "T-shirt/top",
@@ -31,6 +34,7 @@ CLASSES = (
 )
 LARGEST = 1 << 26  # bytes; the training images unpack to 47 million
 COUNTS = {"train": 60_000, "test": 10_000}
+RAW = Path("FashionMNIST") / "raw"  # torchvision's place in a folder
 SYSTEM = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 MEAN, STD = (72.94,), (90.02,)  # the protocol's
 # SHA-256 of what the original files unpack to: some distributions have packed them anew.
@@ -50,7 +54,9 @@ FILES = {
 }
 
 
-def fashion_mnist(split: str = "train", *, folder: str | Path | None = None) -> ImageSet:
+def fashion_mnist(
+    split: str = "train", *, folder: str | Path | None = None, download: bool = True
+) -> ImageSet:
     """Read Fashion-MNIST from its original files (``*-ubyte.gz``).
 
     Parameters
@@ -58,9 +64,12 @@ def fashion_mnist(split: str = "train", *, folder: str | Path | None = None) -> 
     split
         ``"train"`` (60,000 images) or ``"test"`` (10,000).
     folder
-        The only folder to look in. By default: $POLARITY_DATA, the user's cache, and where Debian
-        puts its package ``dataset-fashion-mnist``. In each also ``FashionMNIST/raw``, where
-        torchvision puts its download.
+        The only folder to look in, and to download to. By default: $POLARITY_DATA, the user's
+        cache, and where Debian puts its package ``dataset-fashion-mnist``. In each also
+        ``FashionMNIST/raw``, where torchvision puts its download.
+    download
+        Whether to download what is nowhere (31 MB), by torchvision. $POLARITY_OFFLINE forbids it
+        too.
 
     Returns
     -------
@@ -70,27 +79,60 @@ def fashion_mnist(split: str = "train", *, folder: str | Path | None = None) -> 
     Raises
     ------
     DataNotFound
-        If no folder holds the files.
+        If no folder holds the files, and they could not be downloaded.
     ValueError
         If a file is not the original: truncated, changed, of another kind or count.
     """
     one_of("split", split, COUNTS)
-    places = [p for f in folders(folder) for p in (f, f / "FashionMNIST" / "raw")]
-    if folder is None:
-        places.append(SYSTEM)
-    for place in places:
-        paths = [place / name for name in FILES[split]]
-        if all(path.is_file() for path in paths):
-            images, labels = (
-                read_idx(path, md5) for path, md5 in zip(paths, FILES[split].values(), strict=True)
-            )
-            return from_arrays(images, labels, split, str(place))
-    raise DataNotFound(
-        "fashion_mnist",
-        places,
-        "`apt install dataset-fashion-mnist` (Debian, Ubuntu), or put the four files "
-        "*-ubyte.gz of https://github.com/zalandoresearch/fashion-mnist in one of these folders",
+    paths = _origin(split).require(folder, download=download).paths
+    images, labels = (
+        read_idx(path, sha256) for path, sha256 in zip(paths, FILES[split].values(), strict=True)
     )
+    return from_arrays(images, labels, split, str(paths[0].parent))
+
+
+def _places(folder: Path | None) -> list[Path]:
+    places = [p for f in folders(folder) for p in (f, f / RAW)]
+    return [*places, SYSTEM] if folder is None else places
+
+
+def _get(folder: Path | None) -> None:
+    """Download all four files through torchvision, to where it puts them itself."""
+
+    def fetch(to: Path) -> None:
+        torchvision()
+        from torchvision.datasets import FashionMNIST
+
+        for name, md5 in FashionMNIST.resources:
+            from_torchvision(FashionMNIST.mirrors[0] + name, to, md5)
+
+    download_to([place / RAW for place in folders(folder)], fetch)
+
+
+def _origin(*splits: str) -> Origin:
+    names = [name for split in splits for name in FILES[split]]
+
+    def look(folder: Path | None) -> Found | None:
+        for place in _places(folder):
+            paths = tuple(place / name for name in names)
+            if all(path.is_file() for path in paths):
+                return Found("original", paths)
+        return None
+
+    return Origin(
+        "fashion_mnist",
+        "Fashion-MNIST, 70,000 grey images of 28 px",
+        _places,
+        look,
+        "`polarity data fetch fashion_mnist`; or `apt install dataset-fashion-mnist` (Debian, "
+        "Ubuntu); or put the four files *-ubyte.gz of "
+        "https://github.com/zalandoresearch/fashion-mnist in one of these folders",
+        _get,
+    )
+
+
+ORIGIN = _origin("train", "test")
+"""Where both splits come from."""
 
 
 def from_arrays(

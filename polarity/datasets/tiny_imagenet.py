@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from .._checks import one_of
-from .folder import DataNotFound, folders
+from .folder import Found, Origin, folders
 from .images import ImageSet
 
-__all__ = ["tiny_imagenet"]
+__all__ = ["ORIGIN", "tiny_imagenet"]
 
 SIZE = 64
+UNPACKED = "tiny-imagenet-200"
 COUNTS = {"train": 100_000, "val": 10_000}
 PARTS = {
     "train": tuple(f"tiny_imagenet_train_{i}of4.npz" for i in range(1, 5)),
@@ -51,18 +52,35 @@ def tiny_imagenet(split: str = "train", *, folder: str | Path | None = None) -> 
         If a file is damaged or holds other counts or shapes.
     """
     one_of("split", split, COUNTS)
-    looked = folders(folder)
-    for place in looked:
-        parts = [place / name for name in PARTS[split]]
-        if all(part.is_file() for part in parts):
-            return _read_parts(parts, split)
-        if (place / "tiny-imagenet-200" / "wnids.txt").is_file():
-            return _read_folder(place / "tiny-imagenet-200", split)
-    raise DataNotFound(
+    found = _origin(split).require(folder)
+    if found.kind == "folder":
+        return _read_folder(found.place, split)
+    return _read_parts(list(found.paths), split)
+
+
+def _origin(*splits: str) -> Origin:
+    names = [name for split in splits for name in PARTS[split]]
+
+    def look(folder: Path | None) -> Found | None:
+        for place in folders(folder):
+            parts = tuple(place / name for name in names)
+            if all(part.is_file() for part in parts):
+                return Found("JPEG files end to end", parts)
+            if (place / UNPACKED / "wnids.txt").is_file():
+                return Found("folder", (place / UNPACKED,))
+        return None
+
+    return Origin(
         "tiny_imagenet",
-        looked,
-        "unpack http://cs231n.stanford.edu/tiny-imagenet-200.zip (237 MB) in one of them",
+        "Tiny ImageNet, 110,000 colour images of 64 px; to train donors on",
+        folders,
+        look,
+        f"unpack http://cs231n.stanford.edu/{UNPACKED}.zip (237 MB) in one of these folders",
     )
+
+
+ORIGIN = _origin(*PARTS)
+"""Where both splits come from."""
 
 
 def _read_parts(parts: list[Path], split: str) -> ImageSet:

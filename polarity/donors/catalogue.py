@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import MappingProxyType
 
+from torch import Tensor
+
 from .._checks import one_of
 from ..core import PolarityTemplate
-from ..datasets.folder import DataNotFound, folders
+from ..datasets.folder import DataNotFound, Found, Origin, folders
+from . import imagenet_caffe, imagenet_lpips, imagenet_torchvision
 from .donor import Donor, weights_digest
 
 __all__ = ["DONORS", "Source", "donor"]
@@ -25,17 +28,31 @@ class Source:
 
     Attributes
     ----------
-    title
-        What it is, for a figure's legend.
-    load
-        ``load(folder, weights) -> Donor``: reads it, with its weights if they are wanted.
+    origin
+        How its signs are found: a template in the package, or the file of its weights.
+    read
+        ``read(found, weights, folder) -> Donor``: reads it, with its weights if they are wanted.
+    weights
+        How its weights are found, where they are in another file than its signs; otherwise None.
     """
 
-    title: str
-    load: Callable[[Path | None, bool], Donor]
+    origin: Origin
+    read: Callable[[Found, bool, Path | None], Donor]
+    weights: Origin | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is, for a figure's legend."""
+        return self.origin.title
 
 
-def donor(name: str, *, weights: bool = False, folder: str | Path | None = None) -> Donor:
+def donor(
+    name: str,
+    *,
+    weights: bool = False,
+    folder: str | Path | None = None,
+    download: bool = True,
+) -> Donor:
     """Return a donor.
 
     Parameters
@@ -48,6 +65,9 @@ def donor(name: str, *, weights: bool = False, folder: str | Path | None = None)
         Whether its weights are needed, not only its signs.
     folder
         Data folder to look in (default: $POLARITY_DATA, then the user's cache).
+    download
+        Whether to download a donor that is nowhere, where that is offered. $POLARITY_OFFLINE
+        forbids it too.
 
     Raises
     ------
@@ -59,15 +79,16 @@ def donor(name: str, *, weights: bool = False, folder: str | Path | None = None)
     whole, _, part = name.partition(":")
     if not whole.endswith(SUFFIX):
         one_of("donor", whole, DONORS)
-    found = _cached(whole, weights, None if folder is None else Path(folder))
+    found = _cached(whole, weights, None if folder is None else Path(folder), download)
     return found.variant(part) if part else found
 
 
 @lru_cache(maxsize=4)
-def _cached(name: str, weights: bool, folder: Path | None) -> Donor:
+def _cached(name: str, weights: bool, folder: Path | None, download: bool) -> Donor:
     if name.endswith(SUFFIX):
         return _from_file(Path(name), weights, folder)
-    return DONORS[name].load(folder, weights)
+    source = DONORS[name]
+    return source.read(source.origin.require(folder, download=download), weights, folder)
 
 
 def _from_file(path: Path, weights: bool, folder: Path | None) -> Donor:
@@ -83,52 +104,78 @@ def _from_file(path: Path, weights: bool, folder: Path | None) -> Donor:
     return Donor(name, card["architecture"], template, found, card)
 
 
-def _trained_here(name: str) -> Callable[[Path | None, bool], Donor]:
-    """Return the reader of a donor that this project trained: its template is in the package."""
-
-    def load(folder: Path | None, weights: bool) -> Donor:
-        resource = files("polarity.donors") / "templates" / f"{name}.safetensors"
-        if not resource.is_file():
-            raise DataNotFound(
-                f"the template of donor {name}",
-                [resource],
-                f"train it with `python -m polarity.donors.training`, which makes {name}",
-            )
-        with as_file(resource) as path:
-            return _from_file(path, weights, folder)
-
-    return load
-
-
-def _weights(name: str, sha256: str, folder: Path | None) -> Mapping[str, object]:
+def _weights(name: str, sha256: str, folder: Path | None) -> Mapping[str, Tensor]:
     from safetensors.torch import load_file
 
-    places = [place / "donors" / f"{name}.safetensors" for place in folders(folder)]
-    for path in places:
-        if path.is_file():
-            tensors = load_file(path)
-            if (found := weights_digest(tensors)) != sha256:
-                raise ValueError(
-                    f"{path} holds the weights of another donor than the template of {name}: "
-                    f"SHA-256 {found}, expected {sha256}"
-                )
-            return tensors
-    raise DataNotFound(
+    path = _weights_of(name).require(folder).place
+    tensors: dict[str, Tensor] = load_file(path)
+    if (found := weights_digest(tensors)) != sha256:
+        raise ValueError(
+            f"{path} holds the weights of another donor than the template of {name}: "
+            f"SHA-256 {found}, expected {sha256}"
+        )
+    return tensors
+
+
+def _weights_of(name: str) -> Origin:
+    """Return where the weights of a donor are found whose template is elsewhere."""
+
+    def places(folder: Path | None) -> list[Path]:
+        return [place / "donors" / f"{name}{SUFFIX}" for place in folders(folder)]
+
+    def look(folder: Path | None) -> Found | None:
+        return next((Found("weights", (p,)) for p in places(folder) if p.is_file()), None)
+
+    return Origin(
         f"the weights of donor {name}",
+        f"weights of {name}, for IN-weight conditions",
         places,
+        look,
         "its signs are in the package, its weights are not: train it again with "
         "`python -m polarity.donors.training`, or choose conditions without IN-weight",
     )
 
 
+def _trained_here(name: str, title: str) -> Source:
+    """Return a donor that this project trained: its template is in the package."""
+    resource = files("polarity.donors") / "templates" / f"{name}{SUFFIX}"
+    path = Path(str(resource))
+
+    def look(folder: Path | None) -> Found | None:
+        return Found("template", (path,)) if resource.is_file() else None
+
+    def read(found: Found, weights: bool, folder: Path | None) -> Donor:
+        with as_file(resource) as file:
+            return _from_file(file, weights, folder)
+
+    origin = Origin(
+        f"the template of donor {name}",
+        title,
+        lambda folder: [path],
+        look,
+        f"train it with `python -m polarity.donors.training`, which makes {name}",
+    )
+    return Source(origin, read, _weights_of(name))
+
+
+def _from_elsewhere(origin: Origin, read: Callable[[Found], Donor]) -> Source:
+    """Return a donor whose signs are taken from its weights when it is read."""
+
+    def with_or_without(found: Found, weights: bool, folder: Path | None) -> Donor:
+        whole = read(found)
+        return whole if weights else replace(whole, weights=None)
+
+    return Source(origin, with_or_without)
+
+
 DONORS: Mapping[str, Source] = MappingProxyType(
     {
-        "tiny_imagenet_64": Source(
-            "AlexNet at 64 px, Tiny ImageNet", _trained_here("tiny_imagenet_64")
-        ),
-        "tiny_imagenet_227": Source(
-            "AlexNet at 227 px, Tiny ImageNet", _trained_here("tiny_imagenet_227")
-        ),
+        "tiny_imagenet_64": _trained_here("tiny_imagenet_64", "AlexNet at 64 px, Tiny ImageNet"),
+        "tiny_imagenet_227": _trained_here("tiny_imagenet_227", "AlexNet at 227 px, Tiny ImageNet"),
+        **{
+            module.NAME: _from_elsewhere(module.ORIGIN, module.read)
+            for module in (imagenet_torchvision, imagenet_lpips, imagenet_caffe)
+        },
     }
 )
 """Whose polarity can be transferred."""
