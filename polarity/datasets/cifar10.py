@@ -139,8 +139,7 @@ def _origin(*splits: str) -> Origin:
         "CIFAR-10, 60,000 colour images of 32 px",
         _places,
         look,
-        f"`polarity data fetch cifar10`; or put https://www.cs.toronto.edu/~kriz/{ARCHIVE} in one "
-        "of these folders",
+        f"put https://www.cs.toronto.edu/~kriz/{ARCHIVE} in one of these folders",
         _get,
     )
 
@@ -194,8 +193,7 @@ def _read_batch(content: bytes, what: str) -> tuple[NDArray[np.uint8], NDArray[n
         raise ValueError(f"{what}: there must be {BATCH} labels, one an image, got {len(labels)}")
     if not all(0 <= label < len(CLASSES) for label in labels):
         raise ValueError(f"{what}: labels must lie in 0 to 9, got {min(labels)} to {max(labels)}")
-    images: NDArray[np.uint8] = array.reshape(BATCH, 3, 32, 32)
-    return images, np.array(labels, np.int64)
+    return array.reshape(BATCH, 3, 32, 32).astype(np.uint8), np.array(labels, np.int64)
 
 
 def _read_copy(path: Path, split: str) -> ImageSet:

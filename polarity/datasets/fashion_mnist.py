@@ -124,8 +124,8 @@ def _origin(*splits: str) -> Origin:
         "Fashion-MNIST, 70,000 grey images of 28 px",
         _places,
         look,
-        "`polarity data fetch fashion_mnist`; or `apt install dataset-fashion-mnist` (Debian, "
-        "Ubuntu); or put the four files *-ubyte.gz of "
+        "`apt install dataset-fashion-mnist` (Debian, Ubuntu); or put the four files "
+        "*-ubyte.gz of "
         "https://github.com/zalandoresearch/fashion-mnist in one of these folders",
         _get,
     )

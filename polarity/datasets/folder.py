@@ -142,8 +142,13 @@ class Origin:
                 except DownloadError as error:
                     tried = str(error)
         if found is None:
-            raise DataNotFound(self.name, self.places(folder), self.cure, tried)
+            raise DataNotFound(self.name, self.places(folder), self.how, tried)
         return found
+
+    @property
+    def how(self) -> str:
+        """How to get it: by the command, where there is one for it, or by hand."""
+        return f"`polarity data fetch {self.name}`; or {self.cure}" if self.get else self.cure
 
 
 def folders(folder: str | Path | None = None) -> list[Path]:

