@@ -131,8 +131,8 @@ def _weights_of(name: str) -> Origin:
         f"weights of {name}, for IN-weight conditions",
         places,
         look,
-        "train it with `python -m polarity.donors.training`, or choose conditions without IN-weight: "
-        "they need its signs alone",
+        "train it with `python -m polarity.donors.training`, or choose conditions without "
+        "IN-weight: they need its signs alone",
     )
 
 
