@@ -43,7 +43,7 @@ def read(found: Found) -> Donor:
     sha256 = check_sha256(path, SHA256)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise ValueError(f"{path} holds no weights, or more than weights: {error}") from None
     return donor_from_weights(NAME, "alexnet_torchvision", _renamed(state, path), _card(sha256))
 

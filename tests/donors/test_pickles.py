@@ -81,13 +81,14 @@ def test_harm_is_refused(protocol: int, tmp_path: Path) -> None:
         content = pickle.dumps(value, protocol)
         assert does_harm(content, marker)
         with pytest.raises(
-            RefusedPickle, match=r"x was refused: (it names \w+\.system|protocol 5)"
+            RefusedPickle,
+            match=r"x was refused: (it names \w+\.system|protocol 5|instruction (INT|DICT))",
         ):
             load(content, "x")
         assert not marker.exists()
     objects = np.empty(2, object)
     objects[:] = [Harm(marker), 1]
-    with pytest.raises(RefusedPickle, match="^x was refused"):
+    with pytest.raises(RefusedPickle, match=r"^x was refused"):
         load(pickle.dumps(objects, protocol), "x")
     with pytest.raises(RefusedPickle, match=r"names (posix|nt)\.system"):
         load_npy(npy({"conv1": [array, Harm(marker)]}), "x")
@@ -111,7 +112,7 @@ def test_names_other_than_an_arrays_parts_are_refused(name: str) -> None:
     through_stack = b"\x80\x04" + texts[0] + texts[1] + b"\x93\x8c\x01x\x85R."
     remembered = b"\x80\x04" + texts[0] + b"\x94" + texts[1] + b"\x94h\x00h\x01\x93)R."
     for content in (called, through_stack, remembered):
-        with pytest.raises(RefusedPickle, match="^x was refused: it names "):
+        with pytest.raises(RefusedPickle, match=r"^x was refused: it names "):
             load(content, "x")
 
 
