@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .contestants import contestants
 from .grid import measure_grid
+from .images import image_steps
 from .measure import load, machine
 from .race import STEPS, Result, race
 from .task import Task
@@ -27,10 +28,12 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m benchmarks",
         description="Train the same XOR-5D networks (5-64-1, 50 trials, 3 conditions, 100 epochs) "
         "by this package's trainer, its batched form, PyTorch one by one, and JAX; then the whole "
-        "grid once, in a fresh process with nothing compiled. Prints medians and quartiles.",
+        "grid once, in a fresh process with nothing compiled; then a training step of AlexNet with "
+        "its reset. Prints medians and quartiles.",
         epilog="Other work on the machine disturbs the seconds more than the ratios, because the "
         "contestants take turns.",
     )
+    parser.add_argument("--images-only", action="store_true", help="only AlexNet's training step")
     parser.add_argument("--rounds", type=int, default=5, help="repetitions (default: 5)")
     parser.add_argument(
         "--sample", type=int, default=1, help="trials per condition of the one-by-one loop"
@@ -111,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     versions = ", ".join(f"{name} {number}" for name, number in here["versions"].items())
     print(f"{here['processor']}, {here['cores']} cores, {here['system']}")
     print(f"Python {here['python']}, {versions}\n")
-    for n in SIZES:
+    for n in () if chosen.images_only else SIZES:
         task = Task(n)
         if chosen.quick:
             task = task.smaller(epochs=20)
@@ -121,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         bar.clear()
         print(table(task, results), end="\n\n")
         found["tasks"].append(record(task, results))
-    if not chosen.no_grid:
+    if not (chosen.no_grid or chosen.images_only):
         report("the whole grid, in a fresh process")
         found["grid"] = grid = measure_grid(chosen.quick)
         bar.clear()
@@ -131,9 +134,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"({grid['seconds_of_process']:.1f} s with Python's start and imports), "
             f"at most {grid['peak_bytes'] / 2**20:,.0f} MiB of memory\n"
         )
+    report("a training step of AlexNet")
+    steps = image_steps(chosen.rounds, chosen.quick)
+    found["images"] = [step.to_dict() for step in steps]
+    bar.clear()
+    for step in steps:
+        print("\n".join(step.lines), end="\n\n")
     bar.close()
     found["load_after"] = load()
-    for contestant in field:
+    for contestant in () if chosen.images_only else field:
         print(f"{contestant.name}: {contestant.remark}.")
     print("preparation: compilation or first call, once, not counted in the seconds.")
     print(

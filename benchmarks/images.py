@@ -1,0 +1,176 @@
+"""One training step of AlexNet: how near the device's matrix rate, and what the reset costs.
+
+They take turns within a round: a step of the optimizer, the reset after it, the same reset as the
+paper's released code does it (every layer to NumPy and back after each batch), and a large matrix
+product as the device's own ceiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polarity import PolarityTemplate, reset_
+from polarity.networks import ARCHITECTURES, alexnet, forward_operations, initialise_
+
+from .measure import Spread, seconds
+
+EPSILON = 1e-3
+
+
+@dataclass(frozen=True)
+class Step:
+    """A training step and its measured parts.
+
+    Attributes
+    ----------
+    bare
+        Seconds of a step without a reset.
+    reset, released
+        Seconds of one reset of all layers on weights that have just taken a step: ours, and the
+        released code's way.
+    rate, ceiling
+        Operations a second of the bare step, and of a large matrix product, same precision.
+    """
+
+    architecture: str
+    batch: int
+    precision: str
+    device: str
+    bare: Spread
+    reset: Spread
+    released: Spread
+    rate: Spread
+    ceiling: Spread
+
+    @property
+    def lines(self) -> list[str]:
+        """The result in words."""
+        share = self.rate.median / self.ceiling.median
+        cost, theirs = (100 * x.median / self.bare.median for x in (self.reset, self.released))
+        floor = self.bare.median * share
+        return [
+            f"{self.architecture}, batch {self.batch}, {self.precision}, on {self.device}",
+            f"  training step            {1e3 * self.bare.median:9.1f} ms",
+            f"  floor of its operations  {1e3 * floor:9.1f} ms: at the rate of a matrix product, "
+            f"{self.ceiling.median / 1e12:.2f} TFLOP/s; the step reaches {share:.0%} of it",
+            f"  our reset adds           {1e3 * self.reset.median:9.2f} ms, {cost:.1f} % of the "
+            f"step (quartiles {1e3 * self.reset.low:.2f} to {1e3 * self.reset.high:.2f})",
+            f"  the released code's way  {1e3 * self.released.median:9.2f} ms, {theirs:.0f} %, "
+            f"{self.released.median / max(self.reset.median, 1e-9):.0f} times ours",
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON."""
+        return asdict(self)
+
+
+def measure_step(
+    architecture: str, batch: int, precision: str, device: str, rounds: int = 5
+) -> Step:
+    """Measure one training step, contestants taking turns."""
+    kind = ARCHITECTURES[architecture]
+    model = initialise_(alexnet(architecture), torch.Generator().manual_seed(0)).to(
+        device, memory_format=torch.channels_last
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    template = PolarityTemplate.random(model, generator=torch.Generator().manual_seed(1))
+    template.match_(model)
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(batch, 3, kind.image_size, kind.image_size, generator=generator).to(
+        device, memory_format=torch.channels_last
+    )
+    y = torch.randint(10, (batch,), generator=generator).to(device)
+    cast = torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+    def step() -> None:
+        with cast:
+            loss = functional.cross_entropy(model(x).float(), y)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        _wait(device)
+
+    signs = {name: sign.to(device) for name, sign in template.items()}
+    layers = dict(model.named_parameters())
+    host = {name: sign.cpu().numpy() for name, sign in template.items()}
+    draws = np.random.default_rng(0)
+
+    def ours() -> None:
+        for name, sign in signs.items():
+            reset_(layers[name].detach(), sign, "posRand", EPSILON)
+        _wait(device)
+
+    def released() -> None:
+        for name, sign in host.items():
+            as_released(layers[name], sign, draws)
+        _wait(device)
+
+    size = 8192 if device == "cuda" else 2048
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(size, size, generator=generator).to(device, dtype) for _ in range(2))
+
+    def product() -> None:
+        torch.mm(a, b)
+        _wait(device)
+
+    took: dict[str, list[float]] = {"bare": [], "ours": [], "released": [], "product": []}
+    for number in range(rounds + 2):
+        times = {
+            "bare": seconds(step),
+            "ours": _after(step, ours),
+            "released": _after(step, released),
+            "product": seconds(product),
+        }
+        if number >= 2:  # the first rounds warm up
+            for name, value in times.items():
+                took[name].append(value)
+    operations = 3 * forward_operations(architecture) * batch
+    return Step(
+        architecture, batch, precision, _name(device),
+        *(Spread.of(took[name]) for name in ("bare", "ours", "released")),
+        Spread.of([operations / t for t in took["bare"]]),
+        Spread.of([2 * size**3 / t for t in took["product"]]),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def as_released(weight: nn.Parameter, template: np.ndarray, draws: np.random.Generator) -> Tensor:
+    """Reset one layer as the released code does: weights to NumPy, corrected, and back."""
+    values = weight.cpu().numpy()
+    wrong = np.sign(values) * template < 0
+    corrected = np.where(wrong, draws.uniform(0, EPSILON, values.shape) * template, values)
+    return weight.copy_(torch.from_numpy(corrected.astype(np.float32)))
+
+
+def _after(step: Callable[[], None], reset: Callable[[], None]) -> float:
+    """Seconds of a reset on weights that have just taken a step: some signs are wrong."""
+    step()
+    return seconds(reset)
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _name(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"a processor, {torch.get_num_threads()} threads"
+
+
+def image_steps(rounds: int, quick: bool) -> list[Step]:
+    """Measure what this machine can: the paper's network on a GPU, the small one elsewhere."""
+    if torch.cuda.is_available():
+        cases = [("alexnet", 1000, precision, "cuda") for precision in ("float32", "bf16")]
+    else:
+        cases = [("alexnet_64", 100, precision, "cpu") for precision in ("float32", "bf16")]
+    return [measure_step(*case, rounds=2 if quick else rounds) for case in cases]

@@ -1,0 +1,30 @@
+"""The contestants of the benchmark do the same work."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.images import EPSILON, as_released, measure_step
+from polarity.core.reset import reset_
+
+
+def test_the_released_codes_way_resets_the_same_weights() -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = torch.randn(40, 30, generator=generator)
+    template = torch.randint(-1, 2, (40, 30), generator=generator).to(torch.int8)
+    theirs, ours = nn.Parameter(before.clone()), before.clone()
+    as_released(theirs, template.numpy(), np.random.default_rng(0))
+    reset_(ours, template, "posRand", EPSILON)
+    wrong = template * before < 0
+    assert 0 < int(wrong.sum()) < wrong.numel()
+    for weights in (theirs.detach(), ours):
+        assert torch.equal(weights[~wrong], before[~wrong])
+        assert bool((weights * template >= 0).all()) and float(weights[wrong].abs().max()) < EPSILON
+
+
+def test_a_step_is_measured() -> None:
+    step = measure_step("alexnet_64", 2, "float32", "cpu", rounds=1)
+    assert all(x.median > 0 for x in (step.rate, step.ceiling, step.reset, step.released))
+    assert len(step.lines) == 5 and "the released code's way" in step.lines[-1]
