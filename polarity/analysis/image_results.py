@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -17,9 +19,9 @@ from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS
 from polarity.results import Store
 from polarity.results.store import ANY_DONOR
 
-from .image_metrics import over_pairs, paired_error, paired_time, trial_counts
+from .image_metrics import error, over_pairs, paired_error, paired_time, trial_counts
 
-__all__ = ["Experiment", "curves_of", "effects", "experiments", "nothing", "shown"]
+__all__ = ["Experiment", "curves_of", "effects", "experiments", "nothing", "precisions", "shown"]
 
 _SCRATCH = "fluid_rand_polarity"
 _EFFECTS = ["tier", "donor", "accuracy", "image_size", "batch_size", "steps", "precision",
@@ -178,6 +180,47 @@ def effects(
                 }
             )
     return pd.DataFrame(rows, columns=_EFFECTS)
+
+
+def precisions(store: Store, dataset: str) -> pd.DataFrame:
+    """Return the runs that were trained in both precisions, side by side.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a run. Columns tier, condition, n_train, trial, float32 and bf16 (error at
+        convergence, as a fraction), spread (standard deviation of that error over the bf16 trials
+        of the cell; NaN with fewer than two).
+    """
+    both: dict[str, dict[str, Experiment]] = {}
+    for experiment in experiments(store, dataset):
+        others = {k: v for k, v in experiment.settings.items() if k != "precision"}
+        same = both.setdefault(json.dumps(others, sort_keys=True), {})
+        same[str(experiment.settings["precision"])] = experiment
+    rows = []
+    for found in both.values():
+        if len(found) < 2:
+            continue
+        errors = {p: error(curves_of(store, e)) for p, e in found.items()}
+        wide, narrow = xr.align(errors["float32"], errors["bf16"], join="inner")
+        spread = errors["bf16"].std("trial", ddof=1)
+        for condition, n, trial in product(
+            wide.condition.values, wide.n_train.values, wide.trial.values
+        ):
+            at = {"condition": condition, "n_train": n, "trial": trial}
+            a, b = float(wide.sel(at)), float(narrow.sel(at))
+            if np.isfinite([a, b]).all():
+                rows.append(
+                    {
+                        "tier": next(iter(found.values())).tier,
+                        **at,
+                        "float32": a,
+                        "bf16": b,
+                        "spread": float(spread.sel(condition=condition, n_train=n)),
+                    }
+                )
+    columns = ["tier", "condition", "n_train", "trial", "float32", "bf16", "spread"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _accuracy(store: Store, donor: str) -> float:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from polarity.analysis.image_metrics import ran, trial_counts
-from polarity.analysis.image_results import curves_of, effects, experiments, nothing, shown
+from polarity.analysis.image_results import (
+    curves_of,
+    effects,
+    experiments,
+    nothing,
+    precisions,
+    shown,
+)
 from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, ImagesProtocol
 from polarity.results import Run, Store
 
@@ -131,3 +138,21 @@ def test_no_pairs_no_effects(store):
     store.add(run(REDUCED, 100, 0, "fluid_rand_polarity"))
     assert effects(store, "fashion_mnist").empty and effects(store, "cifar10").empty
     assert "error" in effects(store, "cifar10").columns
+
+
+def test_precisions_are_compared_run_by_run(store):
+    assert precisions(store, "fashion_mnist").empty
+    wide, narrow = (ImagesProtocol.reduced(epochs=4, precision=p) for p in ("float32", "bf16"))
+    for trial, accuracy in enumerate((0.6, 0.62, 0.58)):
+        one = run(narrow, 100, trial, "frozen_in_polarity")
+        store.add(replace(one, val_accuracy=[accuracy] * len(one.epoch)))
+    assert precisions(store, "fashion_mnist").empty
+    one = run(wide, 100, 1, "frozen_in_polarity")
+    store.add(replace(one, val_accuracy=[0.61] * len(one.epoch)))
+    store.add(run(wide, 100, 7, "frozen_in_polarity"))  # not trained in bf16
+    other = ImagesProtocol.reduced(epochs=4, precision="float32", batch_size=10)
+    store.add(run(other, 100, 0, "frozen_in_polarity"))
+    row = precisions(store, "fashion_mnist").squeeze()
+    assert (row.condition, row.n_train, row.trial) == ("frozen_in_polarity", 100, 1)
+    assert row.float32 == pytest.approx(0.39) and row.bf16 == pytest.approx(0.38)
+    assert row.spread == pytest.approx(0.02)
