@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
+import os
+import pickle
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,14 @@ from torch.nn import functional
 from polarity.datasets import DataNotFound, ImageSet, cifar10, fashion_mnist, tiny_imagenet
 from polarity.datasets.fashion_mnist import FILES, from_arrays, read_idx
 from polarity.datasets.folder import folders
+
+cifar = sys.modules["polarity.datasets.cifar10"]  # the package's name of it is the function
+fashion = sys.modules["polarity.datasets.fashion_mnist"]
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLARITY_OFFLINE", "1")
 
 
 def idx(array: np.ndarray, kind: int = 8) -> bytes:
@@ -100,6 +113,8 @@ def test_what_is_missing_is_said(
     with pytest.raises(DataNotFound, match="Looked in") as error:
         read(folder=tmp_path)  # type: ignore[operator]
     assert str(tmp_path) in str(error.value) and "To get it: " in str(error.value)
+    if read is not tiny_imagenet:
+        assert "Download: not tried, because $POLARITY_OFFLINE is set" in str(error.value)
     with pytest.raises(ValueError, match="split must be one of train"):
         read("validation", folder=tmp_path)  # type: ignore[operator]
 
@@ -146,3 +161,196 @@ def test_the_first_n() -> None:
         with pytest.raises(ValueError, match=message):
             images.first(n)
     assert images.first(5).digest() == images.digest() != images.first(4).digest()
+
+
+# --- CIFAR-10's original files, and where data are looked for -----------------------------------
+
+
+def batch(
+    n: int = 2,
+    *,
+    data: object = None,
+    labels: object = None,
+    drop: bytes = b"",
+    start: int = 0,
+) -> bytes:
+    """One of CIFAR-10's original files, of ``n`` images."""
+    pixels = np.arange(start, start + n * 3072).astype(np.uint8).reshape(n, 3072)
+    held = {
+        b"data": pixels if data is None else data,
+        b"labels": [(start + i) % 10 for i in range(n)] if labels is None else labels,
+    }
+    held.pop(drop, None)
+    return pickle.dumps(held, 2)
+
+
+def batches(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, known: bool = True, **changed: bytes
+) -> None:
+    """Put six such files into a folder; ``known``: with checksums that fit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(cifar, "BATCH", 2)
+    sums = {}
+    for split, names in cifar.FILES.items():
+        sums[split] = {}
+        for number, name in enumerate(names):
+            content = changed.get(name, batch(start=number))
+            (folder / name).write_bytes(content)
+            sums[split][name] = hashlib.md5(content).hexdigest()
+    if known:
+        monkeypatch.setattr(cifar, "FILES", sums)
+
+
+@pytest.mark.parametrize("inside", [".", "cifar-10-batches-py"])
+def test_cifar10s_original_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    batches(tmp_path / inside, monkeypatch)
+    train, test = (cifar10(split, folder=tmp_path) for split in ("train", "test"))
+    assert (len(train), len(test)) == (10, 2)
+    assert train.labels.tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]  # the files in their order
+    # A file's bytes: image by image all red, then all green, then all blue, row by row.
+    assert int(train.images[3, 1, 2, 5]) == (1 + 3072 + 1024 + 2 * 32 + 5) % 256
+    assert train.source == str(tmp_path / inside) and "JPEG" not in train.source
+    assert (train.classes[0], train.classes[9]) == ("airplane", "truck")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (batch(drop=b"labels"), "must hold 'data' and 'labels'"),
+        (pickle.dumps([1], 2), "must hold 'data' and 'labels'"),
+        (batch(3), r"data must be uint8 \(2, 3072\), got uint8 \(3, 3072\)"),
+        (batch(data=np.zeros((2, 3072), np.int64)), "got int64"),
+        (batch(data=[1]), "got no array"),
+        (batch(labels=[1]), "there must be 2 labels, one an image, got 1"),
+        (batch(labels=[1, 2, 3]), "there must be 2 labels, one an image, got 3"),
+        (batch(labels=[1, 10]), "labels must lie in 0 to 9, got 1 to 10"),
+        (batch(labels=[-1, 3]), "labels must lie in 0 to 9, got -1 to 3"),
+        (batch(labels=[1, None]), "labels must be a list of whole numbers"),
+        (batch(labels=np.array([1, 2])), "labels must be a list of whole numbers"),
+        (batch()[:-7], "is damaged, or no pickle of numbers"),
+        (b"cos\nsystem\n(U\x04exittR.", "was refused: it names os.system"),
+    ],
+)
+def test_other_contents_of_cifar10_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
+) -> None:
+    batches(tmp_path, monkeypatch, data_batch_3=content)
+    assert len(cifar10("test", folder=tmp_path)) == 2
+    with pytest.raises(ValueError, match=message) as error:
+        cifar10("train", folder=tmp_path)
+    assert f"{tmp_path / 'data_batch_3'}" in str(error.value)
+
+
+def test_changed_files_of_cifar10_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.system, (f"touch '{tmp_path / 'harmed'}'",)
+
+    batches(tmp_path, monkeypatch, known=False, test_batch=pickle.dumps(Harm()))
+    for split in ("train", "test"):
+        with pytest.raises(ValueError, match="is truncated or not the original: MD5"):
+            cifar10(split, folder=tmp_path)
+    content = (tmp_path / "test_batch").read_bytes()
+    digest = hashlib.md5(content).hexdigest()
+    monkeypatch.setitem(cifar.FILES, "test", {"test_batch": digest})
+    with pytest.raises(ValueError, match=r"test_batch was refused: it names \w+\.system"):
+        cifar10("test", folder=tmp_path)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_changed_archive_of_cifar10_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"half of it")
+    with pytest.raises(ValueError, match=r"tar.gz is truncated or not the original: SHA-256"):
+        cifar10(folder=tmp_path)
+
+
+def test_originals_are_preferred_to_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the copies lie in a folder that is looked at first."""
+    monkeypatch.setenv("POLARITY_DATA", str(tmp_path / "named"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "cifar10_jpeg.npz").write_bytes(b"copies")
+    with pytest.raises(ValueError, match=r"cifar10_jpeg.npz is damaged or truncated"):
+        cifar10("test")
+    batches(tmp_path / "cache" / "polarity" / "data", monkeypatch)
+    assert cifar10("test").source == str(tmp_path / "cache" / "polarity" / "data")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, ""),
+        ({"test_labels": np.zeros(3, int)}, "must hold 2 images, got 3 labels and 3 offsets"),
+        ({"test_offsets": np.array([0, 5, 1 << 20])}, "the last 1048576 of"),
+        ({"test_labels": np.array([1, 10])}, "labels must lie in 0 to 9, got 1 to 10"),
+        ({"test_jpeg": np.zeros(5000, np.uint8)}, "image 0 is no readable JPEG"),
+        ({"class_names": np.array([{}], object)}, "is damaged or truncated, or another file"),
+    ],
+)
+def test_jpeg_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, np.ndarray], message: str
+) -> None:
+    monkeypatch.setattr(cifar, "COUNTS", {"train": 2, "test": 2})
+    files = [jpeg(size=32, value=value) for value in (40, 200)]
+    arrays = {
+        "test_jpeg": np.frombuffer(b"".join(files), np.uint8),
+        "test_offsets": np.array([0, len(files[0]), len(files[0] + files[1])]),
+        "test_labels": np.array([3, 9]),
+        "class_names": np.array(list("abcdefghij")),
+        **change,
+    }
+    np.savez(tmp_path / "cifar10_jpeg.npz", **arrays)
+    if message:
+        with pytest.raises(ValueError, match=message) as error:
+            cifar10("test", folder=tmp_path)
+        assert "cifar10" in str(error.value)
+        return
+    images = cifar10("test", folder=tmp_path)
+    assert images.labels.tolist() == [3, 9]
+    means = images.images.double().mean((1, 2, 3))
+    assert means.tolist() == pytest.approx([40, 200], abs=2)
+    assert images.source.endswith("cifar10_jpeg.npz, JPEG copy")
+
+
+def jpeg(size: int, value: int) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (size, size), (value,) * 3).save(file, "JPEG")
+    return file.getvalue()
+
+
+def test_a_system_copy_is_the_last_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: np.ndarray
+) -> None:
+    monkeypatch.setenv("POLARITY_DATA", str(tmp_path / "named"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    places = [
+        tmp_path / "system",
+        tmp_path / "cache" / "polarity" / "data" / "FashionMNIST" / "raw",
+        tmp_path / "cache" / "polarity" / "data",
+        tmp_path / "named" / "FashionMNIST" / "raw",
+        tmp_path / "named",
+    ]
+    monkeypatch.setattr(fashion, "SYSTEM", places[0])
+    arrays = (pixels, np.arange(5, dtype=np.uint8))
+    sums = [hashlib.sha256(idx(array)).hexdigest() for array in arrays]
+    monkeypatch.setitem(fashion.FILES, "test", dict(zip(FILES["test"], sums, strict=True)))
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for name, array in zip(FILES["test"], arrays, strict=True):
+            (place / name).write_bytes(gzip.compress(idx(array)))
+        assert fashion_mnist("test").source == str(place)
+    with pytest.raises(DataNotFound):  # who names a folder does not want another's data
+        fashion_mnist("test", folder=tmp_path)
+
+
+def test_data_not_found_comes_back_from_another_process() -> None:
+    error = DataNotFound("cifar10", [Path("here")], "by hand", "it failed")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is DataNotFound and str(again) == str(error)
+    assert "it failed" in str(error) and "Download" not in str(DataNotFound("a", [], "b"))

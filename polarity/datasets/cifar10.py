@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from .._checks import one_of
 from .._torchvision import torchvision
 from . import pickles
-from .download import check_sha256, from_torchvision
+from .archive import members
 from .download import download as download_to
+from .download import from_torchvision
 from .folder import Found, Origin, folders
 from .images import ImageSet
 
@@ -53,7 +53,6 @@ FILES = {
     "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
 }
 BATCH = 10_000  # images in a file
-LARGEST = 1 << 26  # bytes of a file; they have 31 million
 COPY = "cifar10_jpeg.npz"
 JPEG_COPY = "JPEG copy"
 
@@ -93,9 +92,12 @@ def cifar10(
     found = _origin(split).require(folder, download=download)
     if found.lossy:
         return _read_copy(found.place, split)
-    batches = _archived(found.place, split) if found.place.is_file() else _unpacked(found, split)
+    first = found.paths[0]
+    packed = first.name == ARCHIVE
+    batches = _archived(first, split) if packed else _unpacked(found, split)
     images, labels = zip(*(_read_batch(*batch) for batch in batches), strict=True)
-    return _image_set(np.concatenate(images), np.concatenate(labels), split, str(found.place))
+    source = str(first if packed else first.parent)
+    return _image_set(np.concatenate(images), np.concatenate(labels), split, source)
 
 
 def _places(folder: Path | None) -> list[Path]:
@@ -162,19 +164,9 @@ def _unpacked(found: Found, split: str) -> Iterator[tuple[bytes, str]]:
 
 def _archived(path: Path, split: str) -> Iterator[tuple[bytes, str]]:
     """Yield the same from the archive, whose checksum covers them."""
-    check_sha256(path, ARCHIVE_SHA256)
-    wanted = {f"{INSIDE}/{name}": name for name in FILES[split]}
-    contents = {}
-    with tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            if member.name in wanted and member.isfile() and member.size <= LARGEST:
-                file = archive.extractfile(member)
-                assert file is not None  # a regular file has a content
-                contents[wanted[member.name]] = file.read()
-    for name in FILES[split]:
-        if name not in contents:
-            raise ValueError(f"{path} does not hold {INSIDE}/{name}")
-        yield contents[name], f"{path}: {name}"
+    names = {f"{INSIDE}/{name}": name for name in FILES[split]}
+    for inside, content in members(path, ARCHIVE_SHA256, names).items():
+        yield content, f"{path}: {names[inside]}"
 
 
 def _read_batch(content: bytes, what: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

