@@ -27,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Modules of another Python must not leak into this one.
 unexport PYTHONPATH PYTHONHOME MPLBACKEND
 
-.PHONY: help venv book smoke test bench lock clean distclean
+.PHONY: help venv book smoke test data bench lock clean distclean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,7 +42,10 @@ test: $(READY) ## run all tests; they include `make smoke` (ARGS="-k reset -x")
 	@mkdir -p .cache
 	@MPLBACKEND=agg $(PY) -m pytest $(ARGS)
 
-bench: $(VENV)/.bench ## measure the trainer against PyTorch, one network at a time, and JAX
+data: $(READY) ## which data sets and donors are there, where, and how to get the rest
+	@$(PY) -m polarity data $(ARGS)
+
+bench: $(VENV)/.bench ## measure the trainers and the reset beside their alternatives
 	@$(PY) -m benchmarks $(ARGS)
 
 venv: $(READY) ## make .venv from constraints.txt; done by the others on demand
