@@ -219,6 +219,16 @@ def _protocol(options: argparse.Namespace) -> ImagesProtocol:
     return paper.smoke() if options.tier == "smoke" else paper
 
 
+def _pack(store: Store) -> int:
+    try:
+        packed = store.pack()
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{len(store.keys())} runs in {packed or store.folder}")
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status.
 
@@ -250,7 +260,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--data", type=Path, help="data folder (default: $POLARITY_DATA, then the user's cache)")
     add("--out", type=Path, default=Path("book/results"), help="the store's folder")
     add("--dry-run", action="store_true", help="say what is missing and what it will cost")
+    pack = commands.add_parser("pack", help="merge a store's shards into one, before committing it")
+    pack.add_argument("--out", type=Path, default=Path("book/results"), help="the store's folder")
+    pack.set_defaults(pack=True)
     options = parser.parse_args(arguments)
+    if "pack" in options:
+        return _pack(Store(options.out))
 
     from .images import identity, train
 

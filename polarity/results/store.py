@@ -78,8 +78,8 @@ class Store:
         self._sweep_temporaries()
         table = _table(runs)
         digest = hashlib.sha256("".join(sorted(keys)).encode() + _content(table)).hexdigest()
-        who = runs[0].identity
-        prefix = "-".join(str(who.get(key, "")) for key in ("dataset", "tier"))
+        named = ({str(r.identity.get(key, "")) for r in runs} for key in ("dataset", "tier"))
+        prefix = "-".join("+".join(sorted(names)) for names in named)
         target = self.folder / f"{prefix}-{digest[:16]}{SUFFIX}"
         partial = self.folder / f".{digest[:16]}-{os.getpid()}.partial"
         try:

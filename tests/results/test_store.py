@@ -116,6 +116,13 @@ def test_a_packed_store_is_the_same_store(tmp_path: Path) -> None:
     assert store.pack() is None
 
 
+def test_a_shards_name_says_what_is_in_it(tmp_path: Path) -> None:
+    one = run()
+    other = replace(one, identity={**one.identity, "dataset": "cifar10"})
+    path = Store(tmp_path).add(one, other)
+    assert path.name.startswith("cifar10+fashion_mnist-")
+
+
 def test_damage_anywhere_is_noticed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     good, bad = store.add(run()), store.add(run(250))

@@ -218,3 +218,13 @@ def test_the_command_line(
     with pytest.raises(SystemExit):
         main(["images", "--budget", "soon"])
     assert "--budget" in capsys.readouterr().err
+
+
+def test_a_store_is_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path)
+    for trial in range(3):
+        store.add(pretend(PROTOCOL, 100, trial, "fluid_rand_polarity"))
+    assert main(["pack", "--out", str(tmp_path)]) == 0
+    (packed,) = tmp_path.glob("*.parquet")
+    assert capsys.readouterr().out == f"3 runs in {packed}\n"
+    assert main(["pack", "--out", str(tmp_path)]) == 0  # nothing left to merge
