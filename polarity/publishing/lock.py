@@ -19,7 +19,7 @@ from .environment import repository_root
 __all__ = ["direct_dependencies", "environment_yml", "pins"]
 
 ENVIRONMENT_PYTHON = "3.12"
-LEFT_OUT = frozenset({"bench", "test"})  # extras that a reader's environment does without
+LEFT_OUT = frozenset({"bench", "lint", "test"})  # extras that a reader's environment does without
 
 HEADER = """\
 # For conda (`conda env create -f environment.yml`) and Binder. Made by `make lock`: the pins are
