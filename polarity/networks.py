@@ -88,6 +88,13 @@ def alexnet(architecture: str = "alexnet", classes: int = 10) -> nn.Sequential:
     -----
     Source: section 4 of the paper, and its released code for the last two layers: a hidden layer of
     1000 units, in the donor's shape, and a new one of as many units as there are classes.
+
+    Examples
+    --------
+    >>> with torch.device("meta"):  # shapes alone
+    ...     model = alexnet()
+    >>> sum(weight.numel() for weight in model.parameters()) // 10**6
+    62
     """
     kind = ARCHITECTURES[one_of("architecture", architecture, ARCHITECTURES)]
     whole_number("classes", classes, at_least=1)
@@ -142,6 +149,11 @@ def initialise_(
     -------
     nn.Module
         The same model.
+
+    Raises
+    ------
+    ValueError
+        If ``start`` is neither.
     """
     one_of("start", start, ("glorot", "he"))
     arguments: dict[str, Any] = {"generator": generator}

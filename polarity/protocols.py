@@ -10,6 +10,7 @@ from ._checks import one_of, open_unit_interval, positive, whole_number
 from .core.reset import RESET_RULES
 
 CONDITIONS = ("frozen_sufficient", "frozen_random", "fluid_random")
+"""The conditions of XOR-5D: what is held, and whose signs."""
 RESETS = tuple(RESET_RULES)
 MATCHES = ("flip", "reset")
 
@@ -21,13 +22,16 @@ IMAGE_CONDITIONS = (
     "frozen_in_weight",
     "fluid_in_weight",
 )
+"""The conditions on images: held or fluid, the donor's (IN) or random, signs or weights."""
 IMAGE_SIZES = MappingProxyType(
     {
         "fashion_mnist": (100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000),
         "cifar10": (100, 250, 500, 750, 1000, 2500, 5000, 10000, 25000, 50000),
     }
 )
+"""Data set -> the numbers of training images of Figs 2 and 3."""
 IMAGE_THRESHOLDS = MappingProxyType({"fashion_mnist": 0.80, "cifar10": 0.50})
+"""Data set -> the validation accuracy that counts as learned in Figs 2 and 3."""
 PRECISIONS = ("float32", "bf16")
 IMAGE_TIERS = ("paper", "reduced", "smoke")
 
@@ -41,21 +45,33 @@ class XOR5DProtocol:
 
     Attributes
     ----------
-    widths, sizes
-        Hidden units and numbers of training samples of the grid.
+    widths
+        Numbers of hidden units of the grid.
+    sizes
+        Numbers of training samples of the grid, multiples of 4.
     conditions
         Which of the three conditions to train.
-    trials, epochs, batch_size, lr
-        Networks per cell and condition, passes over the data, and Adam's settings.
-    reset, epsilon
-        The rule of Algorithm 1 for a weight of the wrong sign, and its scale.
+    trials
+        Networks per cell and condition.
+    epochs
+        Passes over the data.
+    batch_size
+        Samples a step.
+    lr
+        Adam's learning rate.
+    reset
+        The rule of Algorithm 1 for a weight of the wrong sign.
+    epsilon
+        The rule's scale.
     match
         How a network is matched to its template before training: ``"flip"`` keeps every magnitude
         (the paper's text); ``"reset"`` applies the reset rule itself (the released XOR code).
     n_val
         Samples of the validation set.
-    threshold, success_threshold
-        Validation accuracy that counts as learned (Figs 1B, 4B-D) and as solved (Fig 4A).
+    threshold
+        Validation accuracy that counts as learned (Figs 1B, 4B-D).
+    success_threshold
+        Validation accuracy that counts as solved (Fig 4A).
     seed
         Seed of the data, the initial weights, the batches and the draws of posRand.
     """
@@ -141,14 +157,22 @@ class ImagesProtocol:
         Numbers of training images; by default the paper's for the data set.
     conditions
         Which of the six conditions to train.
-    trials, epochs, batch_size, lr
-        Networks per size and condition, passes over the data, and Adam's settings.
+    trials
+        Networks per size and condition.
+    epochs
+        Passes over the data.
+    batch_size
+        Images a step.
+    lr
+        Adam's learning rate.
     architecture
         A name of :data:`polarity.networks.ARCHITECTURES`; it fixes the image size.
     donor
-        Whose polarity is transferred; a name of :mod:`polarity.donors`.
-    reset, epsilon
-        The rule of Algorithm 1 for a weight of the wrong sign, and its scale.
+        Whose polarity is transferred; a name of :data:`polarity.donors.DONORS`.
+    reset
+        The rule of Algorithm 1 for a weight of the wrong sign.
+    epsilon
+        The rule's scale.
     precision
         ``"float32"``, or ``"bf16"``: autocast with float32 master weights.
     n_val

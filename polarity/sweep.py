@@ -38,7 +38,17 @@ GUESS = {"cpu": 1e11, "cuda": 2e13}  # operations a second, until a run has been
 
 
 class Cell(NamedTuple):
-    """One run to train."""
+    """One run to train.
+
+    Attributes
+    ----------
+    n
+        Number of training images.
+    trial
+        Which of the networks.
+    condition
+        One of :data:`~polarity.protocols.IMAGE_CONDITIONS`.
+    """
 
     n: int
     trial: int
@@ -47,7 +57,17 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep did: runs that it trained, and cells that it left for want of time."""
+    """What a sweep did: runs that it trained, and cells that it left for want of time.
+
+    Attributes
+    ----------
+    done
+        Runs trained.
+    left
+        Cells not trained.
+    seconds
+        Time taken.
+    """
 
     done: int
     left: int
@@ -56,6 +76,11 @@ class Outcome:
 
 def duration(text: str) -> float:
     """Return the seconds of ``"90s"``, ``"9m"`` or ``"1.5h"``.
+
+    Parameters
+    ----------
+    text
+        A number, and ``s``, ``m`` or ``h``.
 
     Raises
     ------
@@ -85,7 +110,17 @@ def cells(protocol: ImagesProtocol) -> Iterator[Cell]:
 def missing(
     protocol: ImagesProtocol, store: Store, identity: Callable[..., dict[str, Any]]
 ) -> list[Cell]:
-    """Return the cells that the store does not hold, in the order of a sweep."""
+    """Return the cells that the store does not hold, in the order of a sweep.
+
+    Parameters
+    ----------
+    protocol
+        Which experiment.
+    store
+        What is there.
+    identity
+        :func:`polarity.images.identity`, or the like.
+    """
     held = store.keys()
     return [cell for cell in cells(protocol) if Run.key_of(identity(protocol, *cell)) not in held]
 
@@ -118,7 +153,7 @@ class Costs:
         return bool(self._seen)
 
     def learn(self, n: int, seconds: float) -> None:
-        """Take note of a run."""
+        """Take note of a run of ``n`` training images and what it took."""
         self._seen.append(seconds / passes(self._protocol, n))
 
     def seconds(self, cell: Cell) -> float:
@@ -147,18 +182,32 @@ def sweep(
         Which experiment.
     store
         Where runs are saved, each as soon as it is over.
-    train, identity
-        :func:`polarity.images.train` and :func:`polarity.images.identity`, or the like.
+    train
+        :func:`polarity.images.train`, or the like.
+    identity
+        :func:`polarity.images.identity`, or the like.
     budget
         Seconds. No run is begun that is not expected to end within them.
     jobs
         Runs at a time, on this machine or on the cluster that joblib has been given.
-    device, folder
+    device
         Passed on to ``train``.
+    folder
+        Data folder, passed on to ``train``.
     progress
         Show a progress bar.
     costs
-        Estimates; by default they begin with a guess.
+        Estimates of a run's seconds; by default they begin with a guess.
+
+    Returns
+    -------
+    Outcome
+        Runs trained, and cells left.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``jobs`` is no whole number >= 1; and what ``train`` raises.
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm

@@ -14,14 +14,14 @@ NanPolicy = Literal["raise", "omit"]
 
 
 def as_sample(name: str, values: npt.ArrayLike) -> Sample:
-    """`values` as a float64 array of shape (n,), n >= 1; NaN and infinities pass.
+    """``values`` as a float64 array of shape (n,), n >= 1; NaN and infinities pass.
 
     Raises
     ------
     TypeError
-        If `values` does not hold real numbers (bool and complex are refused).
+        If ``values`` does not hold real numbers (bool and complex are refused).
     ValueError
-        If `values` is not one-dimensional or is empty.
+        If ``values`` is not one-dimensional or is empty.
     """
     array: npt.NDArray[Any] = np.asarray(values)
     if array.ndim != 1:
@@ -36,12 +36,12 @@ def as_sample(name: str, values: npt.ArrayLike) -> Sample:
 
 
 def without_nan(name: str, values: npt.ArrayLike, nan: str) -> Sample:
-    """`as_sample` with NaN refused (``nan="raise"``) or left out (``"omit"``).
+    """``as_sample`` with NaN refused (``nan="raise"``) or left out (``"omit"``).
 
     Raises
     ------
     ValueError
-        If NaN is refused and present, if nothing else is left, or if `nan` is another word.
+        If NaN is refused and present, if nothing else is left, or if ``nan`` is another word.
     """
     one_of("nan", nan, ("raise", "omit"))
     sample = as_sample(name, values)
@@ -57,12 +57,12 @@ def without_nan(name: str, values: npt.ArrayLike, nan: str) -> Sample:
 
 
 def as_epochs(name: str, values: npt.ArrayLike, horizon: float = np.inf) -> Sample:
-    """`as_sample` of epochs to an event: 0 <= epoch <= `horizon`, NaN = never.
+    """``as_sample`` of epochs to an event: 0 <= epoch <= ``horizon``, NaN = never.
 
     Raises
     ------
     ValueError
-        If an epoch is negative, infinite or beyond `horizon`.
+        If an epoch is negative, infinite or beyond ``horizon``.
     """
     epochs = as_sample(name, values)
     wrong = (epochs < 0) | (epochs > horizon) | np.isinf(epochs)

@@ -26,6 +26,7 @@ MARGIN = 0.02
 Guessing among ten classes on 2,000 images has a standard deviation of 0.007, on 10,000 of 0.003.
 """
 STATES = ("learned", "fell back", "never left")
+"""What may become of a network: beyond chance in the end, once beyond it, never beyond it."""
 
 
 def states(curves: xr.Dataset, classes: int = 10, margin: float = MARGIN) -> xr.DataArray:

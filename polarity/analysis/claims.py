@@ -347,6 +347,7 @@ _CLAIMS = (
 )
 
 CLAIMS: Mapping[str, Claim] = {claim.id: claim for claim in _CLAIMS}
+"""Every claim of the ledger, by its identifier, in the order of the paper."""
 
 _CSS = {"reproduced": "reproduced", "partly": "partly", "not reproduced": "not"}
 _MARK = {"reproduced": "✓", "partly": "≈", "not reproduced": "✗"}

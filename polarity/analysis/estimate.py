@@ -27,7 +27,7 @@ class Estimate:
     58.0 % (45.1 % to 70.2 %)
     >>> print(f"{Estimate(-0.041, -0.062, 0.038, n=7, method='difference'):.1pt}")
     −4.1 points (−6.2 to 3.8)
-    >>> print(Estimate(math.inf, 12, math.inf, n=7, method="median"))
+    >>> print(Estimate(np.inf, 12, np.inf, n=7, method="median"))
     ∞ (12 to ∞)
 
     Parameters
@@ -35,9 +35,11 @@ class Estimate:
     value : float
         The estimate. NaN where it is undefined (the median of no trials), infinite where it lies
         beyond what was observed (the median of trials most of which never got there).
-    low, high : float
-        The ends of the interval, ``low <= high``. Infinite where the sample puts no bound on that
-        side; both NaN where no interval exists.
+    low : float
+        Lower end of the interval, ``low <= high``. Infinite where the sample puts no bound on that
+        side; NaN, with ``high``, where no interval exists.
+    high : float
+        Upper end.
     n : int
         Number of observations behind it.
     confidence : float
@@ -51,10 +53,10 @@ class Estimate:
     Raises
     ------
     TypeError
-        If a number is a bool, complex or no number at all, or `setting` is no text.
+        If a number is a bool, complex or no number at all, or ``setting`` is no text.
     ValueError
-        If ``low > high``, if only one of them is NaN, if `n` is negative, if `confidence` is
-        outside (0, 1), or if `method` is empty.
+        If ``low > high``, if only one of them is NaN, if ``n`` is negative, if ``confidence`` is
+        outside (0, 1), or if ``method`` is empty.
     """
 
     value: float
@@ -85,7 +87,7 @@ class Estimate:
         """The fields as plain values for strict JSON, which knows no NaN and no infinity.
 
         Those become the strings ``"nan"``, ``"inf"`` and ``"-inf"``, so that "undefined" and
-        "never" stay apart; `from_dict` reads them back.
+        "never" stay apart; :meth:`from_dict` reads them back.
         """
         return {
             field.name: str(item) if isinstance(item, float) and not math.isfinite(item) else item
@@ -95,7 +97,7 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Estimate:
-        """The estimate that `to_dict` wrote.
+        """The estimate that :meth:`to_dict` wrote.
 
         Raises
         ------

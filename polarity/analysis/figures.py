@@ -298,6 +298,8 @@ def draws_figure(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     ----------
     curves
         Dims (draw, n_train, condition, trial, epoch).
+    threshold
+        Validation accuracy that counts as learned.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))
     at = _positions(curves)

@@ -30,13 +30,13 @@ __all__ = [
 
 Float = npt.NDArray[np.floating]
 
-#: Two polarities, each frozen and fluid: the four conditions of the digits experiment.
 CONDITIONS: Mapping[str, Style] = {
     "frozen_donor": Style("frozen, donor's polarity", OKABE_ITO["blue"], "o", "-"),
     "fluid_donor": Style("fluid, donor's polarity", OKABE_ITO["green"], "D", "-."),
     "frozen_random": condition_style("frozen_random"),
     "fluid_random": condition_style("fluid_random"),
 }
+"""Two polarities, each frozen and fluid: the four conditions of the digits experiment."""
 
 _RULES = {
     "posCon": OKABE_ITO["blue"],

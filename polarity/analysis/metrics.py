@@ -1,7 +1,7 @@
 """From learning curves to one number a trial: the paper's metrics.
 
-Every function reads an `xarray.Dataset` of curves with the variables ``val_loss`` and
-``val_accuracy`` and a dimension ``epoch``. It returns a `xarray.DataArray` without that
+Every function reads an ``xarray.Dataset`` of curves with the variables ``val_loss`` and
+``val_accuracy`` and a dimension ``epoch``. It returns a ``xarray.DataArray`` without that
 dimension. All other dimensions are kept, in their order: (condition, trial) for one training
 set, (width, n_train, condition, trial) for the full grid.
 
@@ -62,10 +62,16 @@ def convergence_epoch(curves: xr.Dataset) -> xr.DataArray:
     Raises
     ------
     TypeError
-        If `curves` is no dataset.
+        If ``curves`` is no dataset.
     ValueError
         If the variable or the dimension is missing, if there are no epochs, or if they are not in
         ascending order.
+
+    Examples
+    --------
+    >>> curves = xr.Dataset({"val_loss": (("trial", "epoch"), [[0.9, 0.4, 0.6], [0.7, 0.5, 0.5]])})
+    >>> convergence_epoch(curves).values
+    array([1., 1.])
     """
     loss, epochs = _curve(curves, "val_loss")
 
@@ -96,9 +102,17 @@ def error_at_convergence(curves: xr.Dataset) -> xr.DataArray:
     Raises
     ------
     TypeError
-        If `curves` is no dataset.
+        If ``curves`` is no dataset.
     ValueError
-        As `convergence_epoch`, or if an accuracy is outside [0, 1].
+        As :func:`convergence_epoch`, or if an accuracy is outside [0, 1].
+
+    Examples
+    --------
+    >>> loss, accuracy = [[0.9, 0.4, 0.6]], [[0.5, 0.75, 0.8]]
+    >>> dims = ("trial", "epoch")
+    >>> curves = xr.Dataset({"val_loss": (dims, loss), "val_accuracy": (dims, accuracy)})
+    >>> error_at_convergence(curves).values
+    array([0.25])
     """
     loss, _ = _curve(curves, "val_loss")
     accuracy, _ = _accuracy(curves)
@@ -139,10 +153,17 @@ def epochs_to_threshold(
     Raises
     ------
     TypeError
-        If `curves` is no dataset.
+        If ``curves`` is no dataset.
     ValueError
-        If `threshold` is outside (0, 1), if the variable or the dimension is missing, or if an
+        If ``threshold`` is outside (0, 1), if the variable or the dimension is missing, or if an
         accuracy is outside [0, 1].
+
+    Examples
+    --------
+    >>> accuracy = [[0.5, 0.9, 0.95], [0.5, 0.6, 0.7]]
+    >>> curves = xr.Dataset({"val_accuracy": (("trial", "epoch"), accuracy)})
+    >>> epochs_to_threshold(curves, 0.90).values
+    array([ 1., nan])
     """
     level = np.float32(open_unit_interval("threshold", threshold))
     accuracy, epochs = _accuracy(curves)
@@ -174,10 +195,20 @@ def horizon(curves: xr.Dataset) -> float:
     curves : xarray.Dataset
         ``val_accuracy`` with a dimension ``epoch``.
 
+    Returns
+    -------
+    float
+        In epochs.
+
     Raises
     ------
     TypeError, ValueError
-        As `convergence_epoch`.
+        As :func:`convergence_epoch`.
+
+    Examples
+    --------
+    >>> horizon(xr.Dataset({"val_accuracy": ("epoch", [0.5, 0.9])}, {"epoch": [1, 3]}))
+    4.0
     """
     _, epochs = _curve(curves, "val_accuracy")
     return float(epochs[-1]) + 1.0
@@ -188,8 +219,8 @@ def success(curves: xr.Dataset, threshold: float, *, strict: bool = True) -> xr.
 
     The paper's success rates are strict (Figure 4A: accuracy > 0.95 at n = 500; Figures 4B to 4D:
     > 0.90), while its epochs to a threshold are not (>=). So a trial whose best accuracy is the
-    threshold itself has an epoch to threshold, yet is no success. With equal `strict` the two
-    agree: a trial is a success exactly where `epochs_to_threshold` is a number.
+    threshold itself has an epoch to threshold, yet is no success. With equal ``strict`` the two
+    agree: a trial is a success exactly where :func:`epochs_to_threshold` is a number.
 
     Parameters
     ----------
@@ -208,7 +239,14 @@ def success(curves: xr.Dataset, threshold: float, *, strict: bool = True) -> xr.
     Raises
     ------
     TypeError, ValueError
-        As `epochs_to_threshold`.
+        As :func:`epochs_to_threshold`.
+
+    Examples
+    --------
+    >>> accuracy = [[0.5, 0.9, 0.95], [0.5, 0.6, 0.9]]
+    >>> curves = xr.Dataset({"val_accuracy": (("trial", "epoch"), accuracy)})
+    >>> success(curves, 0.90).values
+    array([ True, False])
     """
     level = np.float32(open_unit_interval("threshold", threshold))
     accuracy, _ = _accuracy(curves)
@@ -230,8 +268,12 @@ def success_rate(curves: xr.Dataset, threshold: float, *, strict: bool = True) -
 
     Parameters
     ----------
-    curves, threshold, strict
-        As for `success`; `curves` needs a dimension ``trial`` too.
+    curves : xarray.Dataset
+        ``val_accuracy`` with dimensions ``epoch`` and ``trial``.
+    threshold : float
+        Strictly between 0 and 1.
+    strict : bool
+        As for :func:`success`.
 
     Returns
     -------
@@ -241,7 +283,14 @@ def success_rate(curves: xr.Dataset, threshold: float, *, strict: bool = True) -
     Raises
     ------
     TypeError, ValueError
-        As `success`, or if there is no dimension ``trial`` or no trial.
+        As :func:`success`, or if there is no dimension ``trial`` or no trial.
+
+    Examples
+    --------
+    >>> accuracy = [[0.5, 0.9, 0.95], [0.5, 0.6, 0.9]]
+    >>> curves = xr.Dataset({"val_accuracy": (("trial", "epoch"), accuracy)})
+    >>> success_rate(curves, 0.90).item()
+    0.5
     """
     successes = success(curves, threshold, strict=strict)
     _need_dim(successes, "trial", "curves")
@@ -268,21 +317,29 @@ def quartiles(values: xr.DataArray, *, dim: str = "trial", skipna: bool = False)
     skipna : bool
         False: a NaN among the trials makes their quartiles NaN. True: NaN trials are left out.
         For epochs to a threshold this is what the paper reports, and it is conditional on success
-        (see `polarity.analysis.statistics.median_among_successful`).
+        (see :func:`~polarity.analysis.statistics.median_among_successful`).
 
     Returns
     -------
     xarray.DataArray
-        float64, with `dim` replaced by a last dimension ``quartile`` with labels 25, 50, 75 (per
+        float64, with ``dim`` replaced by a last dimension ``quartile`` with labels 25, 50, 75 (per
         cent). The coordinate ``trials_used`` holds the number of trials that are not NaN; where
         it is 0 the quartiles are NaN.
 
     Raises
     ------
     TypeError
-        If `values` is no DataArray.
+        If ``values`` is no DataArray.
     ValueError
-        If `values` has no dimension `dim`, or no entry along it.
+        If ``values`` has no dimension ``dim``, or no entry along it.
+
+    Examples
+    --------
+    >>> epochs = xr.DataArray([10, 20, 30, np.nan], dims="trial")
+    >>> quartiles(epochs, skipna=True).values
+    array([15., 20., 25.])
+    >>> quartiles(epochs.fillna(np.inf)).values
+    array([17.5, 25. ,  inf])
     """
     if not isinstance(values, xr.DataArray):
         raise TypeError(f"values must be an xarray.DataArray, got {type(values).__name__}")
@@ -323,7 +380,7 @@ def quartiles(values: xr.DataArray, *, dim: str = "trial", skipna: bool = False)
 def _lowest(loss: _Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
     """Index of the lowest entry along the last axis, and whether any entry is a number.
 
-    `fmin` ignores NaN, so that an infinite loss stays higher than a finite one and yet lower than
+    ``fmin`` ignores NaN, so that an infinite loss stays higher than a finite one and yet lower than
     none at all; filling NaN with infinity would confuse the two.
     """
     lowest = np.fmin.reduce(loss, axis=-1)
@@ -350,7 +407,7 @@ def _curve(curves: xr.Dataset, name: str) -> tuple[xr.DataArray, _Array]:
 
 
 def _accuracy(curves: xr.Dataset) -> tuple[xr.DataArray, _Array]:
-    """`_curve` of ``val_accuracy``, checked to hold fractions."""
+    """``_curve`` of ``val_accuracy``, checked to hold fractions."""
     accuracy, epochs = _curve(curves, "val_accuracy")
     low = float(np.fmin.reduce(accuracy.values, axis=None))
     high = float(np.fmax.reduce(accuracy.values, axis=None))

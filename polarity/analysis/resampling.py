@@ -49,18 +49,20 @@ def bootstrap_difference(
 
     Parameters
     ----------
-    a, b : array-like, shape (trials,)
-        One value a trial, two trials or more each.
+    a : array-like, shape (trials,)
+        One value a trial, two trials or more.
+    b : array-like, shape (trials,)
+        The same of what it is compared with.
     statistic : str or callable
         - ``"mean"``, ``"median"``: of values without NaN.
         - ``"median_among_successful"``: of the values that are not NaN (the paper's number).
         - ``"kaplan_meier_median"``: with NaN = never, later than every epoch.
-        - ``"restricted_mean"``: with NaN = not before `horizon`, counted as `horizon`. As all
-          trials are censored there, these two are what `polarity.analysis.survival` computes.
+        - ``"restricted_mean"``: with NaN = not before ``horizon``, counted as ``horizon``. As all
+          trials are censored there, these two are what ``polarity.analysis.survival`` computes.
         - a callable ``f(values, axis)`` that reduces an axis, or ``f(values)`` that takes one
           sample and returns a number (slower). It is handed NaN as it stands in the sample.
     paired : bool
-        True: trial i of `a` and of `b` share data, batches and magnitudes and are resampled
+        True: trial i of ``a`` and of ``b`` share data, batches and magnitudes and are resampled
         together. Conditions trained by one call are paired. False: independent samples.
     horizon : float, optional
         Number of epochs trained; for ``"restricted_mean"``, and for no other.
@@ -80,18 +82,25 @@ def bootstrap_difference(
     Returns
     -------
     Estimate
-        `n` is the number of pairs, or of trials in both samples together. A resample in which the
+        ``n`` is the number of pairs, or of trials in both samples together. A resample in which the
         statistic is undefined (a median of no successes, infinity minus infinity) counts as lying
         beyond both ends, which can only widen the interval; the method gives their number.
 
     Raises
     ------
     TypeError
-        If a sample does not hold real numbers, or `n_resamples` is no whole number.
+        If a sample does not hold real numbers, or ``n_resamples`` is no whole number.
     ValueError
         If a sample is not one-dimensional or has fewer than two trials, if paired samples differ
-        in length, if NaN meets ``"mean"`` or ``"median"``, if `horizon` is missing, superfluous or
-        below a value, or if `statistic`, `method`, `confidence` or `n_resamples` is not allowed.
+        in length, if NaN meets ``"mean"`` or ``"median"``, if ``horizon`` is missing, superfluous
+        or below a value, or if ``statistic``, ``method``, ``confidence`` or ``n_resamples`` is not
+        allowed.
+
+    Examples
+    --------
+    >>> frozen, fluid = [10, 12, 9, 14, 11], [20, 25, 18, 30, 22]
+    >>> print(f"{bootstrap_difference(frozen, fluid, 'mean', paired=True):.1f}")
+    −11.8 (−14.0 to −9.8)
     """
     return _bootstrap(
         "difference", a, b, statistic, paired, horizon, confidence, n_resamples, method, rng
@@ -112,18 +121,24 @@ def bootstrap_ratio(
 ) -> Estimate:
     """``statistic(a) / statistic(b)`` with a bootstrap interval.
 
-    Parameters and returns as for `bootstrap_difference`. Section 2.1 of the paper states such
+    Parameters and returns as for :func:`bootstrap_difference`. Section 2.1 of the paper states such
     ratios: frozen sufficient needs 58 % and 48 % of the fluid network's epochs.
 
     Raises
     ------
     TypeError, ValueError
-        As `bootstrap_difference`; also if a sample holds a negative value, since a ratio of
+        As :func:`bootstrap_difference`; also if a sample holds a negative value, since a ratio of
         quantities of either sign says nothing.
 
     Notes
     -----
     ``x / 0`` is infinite for ``x > 0`` and undefined for ``x = 0``, as is ``infinity / infinity``.
+
+    Examples
+    --------
+    >>> frozen, fluid = [10, 12, 9, 14, 11], [20, 25, 18, 30, 22]
+    >>> print(f"{bootstrap_ratio(frozen, fluid, 'median', paired=True):.2f}")
+    0.50 (0.47 to 0.50)
     """
     for name, values in (("a", a), ("b", b)):
         sample = as_sample(name, values)
@@ -141,6 +156,11 @@ def central_range(values: _Array, share: float) -> tuple[float, float]:
 
     Quantiles rounded outwards to observed values rather than interpolated, so that infinite ones
     need no arithmetic.
+
+    Examples
+    --------
+    >>> central_range(np.array([1.0, 2.0, 3.0, 4.0, np.inf]), 0.6)
+    (1.0, inf)
     """
     tail = round((1.0 - share) / 2, 12)  # 1 - 0.9 is a little less than 0.1
     return (

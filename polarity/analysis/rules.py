@@ -10,6 +10,7 @@ from .estimate import Estimate
 
 Outcome = Literal["reproduced", "partly", "not reproduced"]
 OUTCOMES: tuple[Outcome, ...] = ("reproduced", "partly", "not reproduced")
+"""What a rule can say of a claim."""
 
 
 class Rule(Protocol):

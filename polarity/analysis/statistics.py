@@ -2,11 +2,11 @@
 
 Here are the median, the success proportion, the spread over draws, and the comparison with a
 reference. Imported from their own modules and usable from here: epochs that some trials never
-reach (`polarity.analysis.survival`), bootstrap intervals of a difference or ratio
-(`polarity.analysis.resampling`), and the record that all return (`polarity.analysis.estimate`).
+reach (``polarity.analysis.survival``), bootstrap intervals of a difference or ratio
+(``polarity.analysis.resampling``), and the record that all return (``polarity.analysis.estimate``).
 
 NaN is never dropped in silence. Where it means "missing" the caller says ``nan="omit"``; where it
-means "never reached" the functions of `survival` count it as that.
+means "never reached" the functions of ``survival`` count it as that.
 """
 
 from __future__ import annotations
@@ -65,20 +65,25 @@ def median(
         Level of the interval, strictly between 0 and 1.
     nan : {"raise", "omit"}
         Refuse NaN, or leave such trials out. For epochs with NaN = never use
-        `kaplan_meier_median`.
+        :func:`kaplan_meier_median`.
 
     Returns
     -------
     Estimate
         The interval is distribution-free and exact in the sense that its coverage is at least
-        `confidence` at any sample size, with ties too; with too few values (below 6 at 95 %) it is
-        unbounded. See `polarity.analysis.survival.median_interval` for why not a bootstrap.
+        ``confidence`` at any sample size, with ties too; with too few values (below 6 at 95 %) it
+        is unbounded. See ``median_interval`` for why not a bootstrap.
 
     Raises
     ------
     TypeError, ValueError
-        If `values` is empty, not one-dimensional, not real, or all NaN, or if NaN is refused and
-        present, or if `confidence` is outside (0, 1).
+        If ``values`` is empty, not one-dimensional, not real, or all NaN, or if NaN is refused and
+        present, or if ``confidence`` is outside (0, 1).
+
+    Examples
+    --------
+    >>> print(median([3, 1, 4, 1, 5, 9, 2, 6]))
+    3.5 (1 to 9)
     """
     confidence = open_unit_interval("confidence", confidence)
     sample = without_nan("values", values, nan)
@@ -96,12 +101,14 @@ def median(
 def success_proportion(k: int, n: int, *, confidence: float = 0.95) -> Estimate:
     """Share of successful trials with Wilson's interval.
 
-    Wilson's interval has width at 0 of `n` and at `n` of `n`, where the usual one has none.
+    Wilson's interval has width at 0 of ``n`` and at ``n`` of ``n``, where the usual one has none.
 
     Parameters
     ----------
-    k, n : int
-        Number of successes and of trials, ``0 <= k <= n``, ``n >= 1``.
+    k : int
+        Number of successes, ``0 <= k <= n``.
+    n : int
+        Number of trials, at least 1.
     confidence : float
         Level of the interval, strictly between 0 and 1.
 
@@ -113,9 +120,14 @@ def success_proportion(k: int, n: int, *, confidence: float = 0.95) -> Estimate:
     Raises
     ------
     TypeError
-        If `k` or `n` is no whole number.
+        If ``k`` or ``n`` is no whole number.
     ValueError
-        If ``k < 0``, ``k > n`` or ``n < 1``, or if `confidence` is outside (0, 1).
+        If ``k < 0``, ``k > n`` or ``n < 1``, or if ``confidence`` is outside (0, 1).
+
+    Examples
+    --------
+    >>> print(f"{success_proportion(50, 50):.3f}")
+    1.000 (0.929 to 1.000)
     """
     confidence = open_unit_interval("confidence", confidence)
     n = whole_number("n", n, at_least=1)
@@ -144,21 +156,26 @@ def spread(values: npt.ArrayLike, *, coverage: float = 0.95, nan: NanPolicy = "r
     values : array-like, shape (draws,)
         One result a draw; may be infinite.
     coverage : float
-        Share of the draws between `low` and `high`, strictly between 0 and 1.
+        Share of the draws between ``low`` and ``high``, strictly between 0 and 1.
     nan : {"raise", "omit"}
         Refuse NaN, or leave such draws out.
 
     Returns
     -------
     Estimate
-        `low` and `high` are results of draws: the central range is rounded outwards, so that with
-        fewer than 40 draws 95 % reaches from the lowest to the highest. `confidence` holds
-        `coverage`.
+        ``low`` and ``high`` are results of draws: the central range is rounded outwards, so that
+        with fewer than 40 draws 95 % reaches from the lowest to the highest. ``confidence`` holds
+        ``coverage``.
 
     Raises
     ------
     TypeError, ValueError
-        As `median`, with `coverage` for `confidence`.
+        As :func:`median`, with ``coverage`` for ``confidence``.
+
+    Examples
+    --------
+    >>> print(f"{spread([0.4, 0.5, 0.7, 0.6, 0.9]):.1f}")
+    0.6 (0.4 to 0.9)
     """
     coverage = open_unit_interval("coverage", coverage)
     sample = without_nan("values", values, nan)
@@ -201,7 +218,7 @@ def compare_to_reference(
     Returns
     -------
     pandas.DataFrame
-        One row for each of `others`, in their order, as index ``condition``. Columns:
+        One row for each of ``others``, in their order, as index ``condition``. Columns:
 
         - ``n_reference``, ``n``: trials used. ``nan_reference``, ``nan``: trials that are NaN
           (left out, or counted as never).
@@ -218,8 +235,15 @@ def compare_to_reference(
     Raises
     ------
     TypeError, ValueError
-        If a sample is empty, not one-dimensional or not real, if `others` is empty, or if
-        `alternative`, `nan` or `alpha` is not allowed.
+        If a sample is empty, not one-dimensional or not real, if ``others`` is empty, or if
+        ``alternative``, ``nan`` or ``alpha`` is not allowed.
+
+    Examples
+    --------
+    >>> frozen = [10, 12, 9, 14, 11]
+    >>> table = compare_to_reference(frozen, {"fluid": [20, 25, 18, 30, 22], "same": frozen})
+    >>> table["effect"].to_dict(), table["star"].to_dict()
+    ({'fluid': 1.0, 'same': 0.5}, {'fluid': True, 'same': False})
     """
     one_of("alternative", alternative, ("two-sided", "less", "greater"))
     one_of("nan", nan, ("omit", "never"))
@@ -261,12 +285,17 @@ def holm(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Returns
     -------
     ndarray, shape (tests,)
-        At least `p`, at most 1, in the order of `p`; NaN where `p` is.
+        At least ``p``, at most 1, in the order of ``p``; NaN where ``p`` is.
 
     Raises
     ------
     TypeError, ValueError
-        If `p` is empty, not one-dimensional, not real or outside [0, 1].
+        If ``p`` is empty, not one-dimensional, not real or outside [0, 1].
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03, float("nan")])
+    array([0.03, 0.06, 0.06,  nan])
     """
     values = as_sample("p", p)
     if ((values < 0) | (values > 1)).any():

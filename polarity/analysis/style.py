@@ -22,6 +22,7 @@ OKABE_ITO = {
     "purple": "#CC79A7",
     "grey": "#767676",
 }
+"""Okabe and Ito's colours, which colour-blind readers can tell apart, and a grey."""
 
 
 @dataclass(frozen=True)

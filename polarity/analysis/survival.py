@@ -52,25 +52,31 @@ def median_among_successful(epochs: npt.ArrayLike, *, confidence: float = 0.95) 
     epochs : array-like, shape (trials,)
         Epochs to the threshold, NaN = never.
     confidence : float
-        Level of the order-statistic interval (see `median_interval`), strictly between 0 and 1.
+        Level of the order-statistic interval (see ``median_interval``), strictly between 0 and 1.
 
     Returns
     -------
     Estimate
-        In epochs; `n` is the number of trials that got there. If none did, the value is NaN
+        In epochs; ``n`` is the number of trials that got there. If none did, the value is NaN
         without an interval.
 
     Raises
     ------
     TypeError, ValueError
-        If `epochs` is empty, not one-dimensional, not real, negative or infinite, or if
-        `confidence` is outside (0, 1).
+        If ``epochs`` is empty, not one-dimensional, not real, negative or infinite, or if
+        ``confidence`` is outside (0, 1).
 
     Notes
     -----
     As the authors' released code computes it. It describes the successful trials only and cannot
-    be compared between conditions with different success rates; `kaplan_meier_median` and
-    `restricted_mean` can.
+    be compared between conditions with different success rates; :func:`kaplan_meier_median` and
+    :func:`restricted_mean` can.
+
+    Examples
+    --------
+    >>> never = float("nan")
+    >>> median_among_successful([10, 12, 15, never, never, never, never]).value
+    12.0
     """
     confidence = open_unit_interval("confidence", confidence)
     trials = as_epochs("epochs", epochs)
@@ -101,18 +107,18 @@ def kaplan_meier_median(
     horizon : float
         Number of epochs trained.
     confidence : float
-        Level of the order-statistic interval (see `median_interval`), strictly between 0 and 1.
+        Level of the order-statistic interval (see ``median_interval``), strictly between 0 and 1.
 
     Returns
     -------
     Estimate
         In epochs. The value is infinite where half of the trials or more never get there, and
-        `high` where the interval reaches past the horizon: then the data show no upper bound.
+        ``high`` where the interval reaches past the horizon: then the data show no upper bound.
 
     Raises
     ------
     TypeError, ValueError
-        As `restricted_mean`.
+        As :func:`restricted_mean`.
 
     Notes
     -----
@@ -121,6 +127,12 @@ def kaplan_meier_median(
     the ordinary median with "never" later than every epoch, exact because all censoring is at
     the horizon. Inverting Greenwood's pointwise bounds gives much the same with many distinct
     epochs, but no upper bound where the last trial's arrival alone takes the curve below a half.
+
+    Examples
+    --------
+    >>> never = float("nan")
+    >>> print(kaplan_meier_median([10, 12, 15, never, never, never, never], horizon=100))
+    ∞ (10 to ∞)
     """
     confidence = open_unit_interval("confidence", confidence)
     trials, fit = _fit(epochs, horizon)
@@ -141,7 +153,7 @@ def kaplan_meier_median(
 
 
 def restricted_mean(epochs: npt.ArrayLike, horizon: float, *, confidence: float = 0.95) -> Estimate:
-    """Mean epochs spent before the threshold, out of the first `horizon` (restricted mean).
+    """Mean epochs spent before the threshold, out of the first ``horizon`` (restricted mean).
 
     The area under the Kaplan-Meier curve from 0 to the horizon. Always finite, so that conditions
     in which most trials never arrive can still be compared.
@@ -164,8 +176,14 @@ def restricted_mean(epochs: npt.ArrayLike, horizon: float, *, confidence: float 
     Raises
     ------
     TypeError, ValueError
-        If `epochs` is empty, not one-dimensional, not real, negative or beyond `horizon`, if
-        `horizon` is not finite and positive, or if `confidence` is outside (0, 1).
+        If ``epochs`` is empty, not one-dimensional, not real, negative or beyond ``horizon``, if
+        ``horizon`` is not finite and positive, or if ``confidence`` is outside (0, 1).
+
+    Examples
+    --------
+    >>> never = float("nan")
+    >>> print(f"{restricted_mean([10, 12, 15, never, never, never, never], horizon=100):.1f}")
+    62.4 (19.1 to 100.0)
     """
     confidence = open_unit_interval("confidence", confidence)
     trials, fit = _fit(epochs, horizon)
@@ -210,13 +228,19 @@ def kaplan_meier_curve(
     Raises
     ------
     TypeError, ValueError
-        As `restricted_mean`.
+        As :func:`restricted_mean`.
 
     Notes
     -----
     With all censoring at the horizon the curve is a share of all trials. So its bounds are
-    Wilson's, the same as `polarity.analysis.statistics.success_proportion` gives at the end. The
+    Wilson's, the same as :func:`success_proportion` gives at the end. The
     usual Greenwood bounds have no width while the curve is at 1, and do not exist at 0.
+
+    Examples
+    --------
+    >>> curve = kaplan_meier_curve([10, 12, 12, float("nan")], horizon=100)
+    >>> curve["survival"].round(3).to_dict()
+    {0.0: 1.0, 10.0: 0.75, 12.0: 0.25, 100.0: 0.25}
     """
     confidence = open_unit_interval("confidence", confidence)
     trials, fit = _fit(epochs, horizon)
@@ -249,8 +273,10 @@ class LogRank:
         Chi-square with one degree of freedom.
     p : float
         Two-sided.
-    n_a, n_b : int
-        Number of trials of each condition.
+    n_a : int
+        Number of trials of the first condition.
+    n_b : int
+        Number of trials of the second.
     """
 
     statistic: float
@@ -264,8 +290,10 @@ def logrank(a: npt.ArrayLike, b: npt.ArrayLike, horizon: float) -> LogRank:
 
     Parameters
     ----------
-    a, b : array-like, shape (trials,)
-        Epochs to the threshold, NaN = not before the horizon.
+    a : array-like, shape (trials,)
+        Epochs to the threshold under one condition, NaN = not before the horizon.
+    b : array-like, shape (trials,)
+        The same under the other.
     horizon : float
         Number of epochs trained.
 
@@ -277,7 +305,13 @@ def logrank(a: npt.ArrayLike, b: npt.ArrayLike, horizon: float) -> LogRank:
     Raises
     ------
     TypeError, ValueError
-        As `restricted_mean`.
+        As :func:`restricted_mean`.
+
+    Examples
+    --------
+    >>> test = logrank([10, 12, 9, 14, 11], [20, 25, 18, 30, float("nan")], horizon=100)
+    >>> round(test.p, 4)
+    0.0018
     """
     horizon = positive("horizon", horizon)
     first, second = as_epochs("a", a, horizon), as_epochs("b", b, horizon)
@@ -296,8 +330,8 @@ def logrank(a: npt.ArrayLike, b: npt.ArrayLike, horizon: float) -> LogRank:
 def median_interval(values: Sample, confidence: float) -> tuple[float, float]:
     """Order-statistic interval of a median, without any assumption on the distribution.
 
-    It inverts the sign test (binomial ranks, `scipy.stats.quantile_test`): the coverage is at
-    least `confidence` for any sample size and only grows with ties. The bootstrap of a median has
+    It inverts the sign test (binomial ranks, ``scipy.stats.quantile_test``): the coverage is at
+    least ``confidence`` for any sample size and only grows with ties. The bootstrap of a median has
     neither property: its distribution sits on a few order statistics, and the jackknife inside
     BCa is inconsistent for it. Infinite values take part by their rank. A side on which the
     sample is too small to give a bound (both, below 6 values at 95 %) is infinite.

@@ -32,7 +32,6 @@ __all__ = [
     "transfer_figure",
 ]
 
-#: The conditions of transfer look like their counterparts among the image experiments.
 STYLES: Mapping[str, Style] = {
     name: replace(condition_style(counterpart), label=label)
     for name, counterpart, label in (
@@ -44,13 +43,14 @@ STYLES: Mapping[str, Style] = {
         ("fluid_donor_weight", "fluid_in_weight", "fluid, donor's weights"),
     )
 }
+"""The conditions of transfer look like their counterparts among the image experiments."""
 TASK_STYLES: Mapping[str, Style] = {
     "same_pair": Style("the same pair", OKABE_ITO["blue"], "o", "-"),
     "other_pair": Style("another pair", OKABE_ITO["vermilion"], "s", (0, (5, 2))),
     "three_way_parity": Style("three-way parity", OKABE_ITO["green"], "^", "-."),
     "shuffled_labels": Style("shuffled labels", OKABE_ITO["grey"], "D", (0, (1, 1.2))),
 }
-#: Condition -> the piece of a donor that it inherits, in words.
+"""What the tasks of donors look like."""
 PIECES: Mapping[str, str] = {
     "frozen_donor_weight": "all: signs, magnitudes, biases",
     "frozen_donor_polarity_order": "signs + order of magnitudes",
@@ -62,6 +62,7 @@ PIECES: Mapping[str, str] = {
     "frozen_donor_output_polarity": "signs of the output layer",
     "frozen_sufficient": "(no donor: sufficient signs)",
 }
+"""Condition -> the piece of a donor that it inherits, in words."""
 _GAIN = {"error": "error saved (points)", "epochs": "epochs saved"}
 _WIDTH = 5.2  # inches
 

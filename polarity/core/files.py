@@ -90,7 +90,21 @@ class Entry(NamedTuple):
 def write(
     path: str | os.PathLike[str], signs: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Write the entries of a template; see :meth:`PolarityTemplate.save`."""
+    """Write the entries of a template; see :meth:`polarity.PolarityTemplate.save`.
+
+    Parameters
+    ----------
+    path : str or path
+        Where to.
+    signs : mapping of str to Tensor
+        int8 entries -1, 0, +1, of at most 64 dimensions.
+    metadata : mapping of str to str
+        What to say of them.
+
+    Examples
+    --------
+    >>> write("signs.safetensors", {"weight": torch.ones(2, 3, dtype=torch.int8)}, {})
+    """
     _check_metadata(metadata)
     _check_names(signs)
     entries: dict[str, Entry] = {}
@@ -115,7 +129,14 @@ def write(
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the entries and the metadata of a file; see :meth:`PolarityTemplate.load`."""
+    """Return the entries and the metadata of a file; see :meth:`polarity.PolarityTemplate.load`.
+
+    Examples
+    --------
+    >>> write("signs.safetensors", {"weight": torch.ones(3, dtype=torch.int8)}, {"by": "hand"})
+    >>> read("signs.safetensors")
+    ({'weight': tensor([1, 1, 1], dtype=torch.int8)}, {'by': 'hand'})
+    """
     try:
         with open(path, "rb") as file:
             content, start, declared = _content(file)

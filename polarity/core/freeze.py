@@ -139,7 +139,17 @@ class FreezeSGD:
         return {name: int(count) for name, count in self._resets.items()}
 
     def remove(self) -> None:
-        """Let the polarity go: the optimizer is as it was before. Calling it again does nothing."""
+        """Let the polarity go: the optimizer is as it was before. Calling it again does nothing.
+
+        Examples
+        --------
+        >>> model = nn.Linear(5, 3)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> freeze = FreezeSGD(model, optimizer, PolarityTemplate.from_model(model))
+        >>> freeze.remove()
+        >>> freeze
+        FreezeSGD(SGD, reset='posRand', epsilon=0.001, 1 parameters, 15 weights, removed)
+        """
         for handle in self._handles:
             handle.remove()
         self._handles = ()
@@ -149,6 +159,20 @@ class FreezeSGD:
 
         Plain numbers, strings and tensors, hence ``torch.load(..., weights_only=True)`` reads it.
         The template is not in it, only its digest.
+
+        Returns
+        -------
+        dict
+            ``template``, its digest; ``reset`` and ``epsilon``; ``resets``, as :attr:`resets`;
+            ``generators``, the state of each device's generator (uint8, on the CPU).
+
+        Examples
+        --------
+        >>> model = nn.Linear(5, 3)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> freeze = FreezeSGD(model, optimizer, PolarityTemplate.from_model(model))
+        >>> list(freeze.state_dict())
+        ['template', 'reset', 'epsilon', 'resets', 'generators']
         """
         return {
             "template": self.template.digest(),
@@ -161,11 +185,28 @@ class FreezeSGD:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that :meth:`state_dict` returned; load it after the optimizer's.
 
+        Parameters
+        ----------
+        state : mapping
+            The state. Tensors may lie on any device, wherever ``map_location`` has sent them.
+
         Raises
         ------
         ValueError
             If the state is not one of FreezeSGD, or belongs to another template, rule, epsilon,
             set of parameters or of devices. All differences are listed; nothing has changed then.
+
+        Examples
+        --------
+        >>> model = nn.Linear(5, 3)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> freeze = FreezeSGD(model, optimizer, PolarityTemplate.from_model(model))
+        >>> checkpoint = model.state_dict(), optimizer.state_dict(), freeze.state_dict()
+
+        After the same three lines in another process:
+
+        >>> for part, state in zip((model, optimizer, freeze), checkpoint):
+        ...     _ = part.load_state_dict(state)
         """
         own = self.state_dict()
         if missing := sorted(own.keys() - state.keys()):

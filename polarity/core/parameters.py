@@ -23,7 +23,10 @@ from polarity.core.reset import DTYPES, dtypes
 __all__ = ["Include", "Slot", "canonical", "fault", "select", "slots", "weight_names"]
 
 Include: TypeAlias = Iterable[str] | Callable[[str, Tensor], bool] | None
-"""Names of parameters, or ``include(name, parameter) -> bool``; None: :func:`weight_names`."""
+"""Names of parameters, or ``include(name, parameter) -> bool``, or None for the default.
+
+The default is :func:`~polarity.core.weight_names`.
+"""
 
 # The layers that multiply their input by weights, and what they call these. A trailing part marks
 # a parameter from which weight_norm, spectral_norm or prune (torch.nn.utils) compute the weight.
@@ -43,7 +46,17 @@ _WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped
 
 
 class Slot(NamedTuple):
-    """Where a model keeps one parameter: ``module._parameters[leaf] is parameter``."""
+    """Where a model keeps one parameter: ``module._parameters[leaf] is parameter``.
+
+    Attributes
+    ----------
+    module : nn.Module
+        The layer that holds it.
+    leaf : str
+        Its name there, e.g. ``"weight"``.
+    parameter : nn.Parameter
+        The parameter itself.
+    """
 
     module: nn.Module
     leaf: str
@@ -62,10 +75,20 @@ def canonical(names: Iterable[str]) -> dict[str, str]:
     ``DataParallel``, DDP and ``AveragedModel`` put ``module.`` before *every* name but those of
     tensors of their own, so it is removed only where all names with a dot have it.
 
+    Parameters
+    ----------
+    names : iterable of str
+        All names of a model or of a state dict.
+
     Raises
     ------
     ValueError
         If two names become one.
+
+    Examples
+    --------
+    >>> canonical(["module._orig_mod.fc.weight", "module._orig_mod.fc.bias"])
+    {'module._orig_mod.fc.weight': 'fc.weight', 'module._orig_mod.fc.bias': 'fc.bias'}
     """
     plain = {n: ".".join(part for part in n.split(".") if part not in _WRAPPERS) for n in names}
     while plain:
@@ -82,7 +105,19 @@ def canonical(names: Iterable[str]) -> dict[str, str]:
 
 
 def slots(model: nn.Module) -> dict[str, Slot]:
-    """Return every parameter of the model under its canonical name; a tied one under each name."""
+    """Return every parameter of the model under its canonical name; a tied one under each name.
+
+    Raises
+    ------
+    ValueError
+        As :func:`canonical`.
+
+    Examples
+    --------
+    >>> model = nn.Linear(5, 3)
+    >>> {name: slot.parameter is model.weight for name, slot in slots(model).items()}
+    {'weight': True, 'bias': False}
+    """
     found = {
         f"{prefix}.{leaf}" if prefix else leaf: Slot(module, leaf, parameter)
         for prefix, module in model.named_modules(remove_duplicate=False)
@@ -104,11 +139,26 @@ def weight_names(model: nn.Module) -> list[str]:
     torch, of which nobody can say whether it is a weight, a scale or a position code: name it with
     ``include``. A parameter that several layers share is returned once, under its first name.
 
+    Parameters
+    ----------
+    model : nn.Module
+        Any model, on any device; the meta device too.
+
+    Returns
+    -------
+    list of str
+        In the model's order; without the prefixes of wrappers (DDP, ``torch.compile``, ...).
+
     Raises
     ------
     ValueError
         If the default is unclear: a weight computed from other parameters (a parametrization,
         weight normalisation, pruning) or shared with an embedding. All cases are listed.
+
+    Examples
+    --------
+    >>> weight_names(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.LSTM(8, 4)))
+    ['0.weight', '2.weight_ih_l0', '2.weight_hh_l0']
     """
     names, unclear = default_weights(model)
     if unclear:
@@ -153,10 +203,26 @@ def default_weights(model: nn.Module) -> tuple[list[str], dict[str, str]]:
 def select(model: nn.Module, include: Include = None) -> dict[str, nn.Parameter]:
     """Return the parameters that ``include`` chooses, a tied one once, under its first name.
 
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+    include : iterable of str, or callable, or None
+        Names of parameters, or ``include(name, parameter) -> bool``. By default
+        :func:`~polarity.core.weight_names`.
+
     Raises
     ------
+    TypeError
+        If ``include`` is one string: a list of names was meant.
     ValueError
         If nothing is found by default, or if the model lacks names of ``include``.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(5, 64), nn.ReLU(), nn.Linear(64, 1))
+    >>> list(select(model, lambda name, parameter: parameter.dim() == 1))
+    ['0.bias', '2.bias']
     """
     table = slots(model)
     if include is None:
@@ -192,7 +258,22 @@ def chosen(include: Include, tensors: dict[str, Tensor]) -> list[str]:
 
 
 def fault(tensor: Tensor, *, finite: bool = True) -> str | None:
-    """Say why no sign can be read from or given to a tensor of weights; None: it can."""
+    """Say why no sign can be read from or given to a tensor of weights; None: it can.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Any tensor.
+    finite : bool
+        Whether NaN and infinite values are a fault.
+
+    Examples
+    --------
+    >>> fault(torch.tensor([0.5, float("nan")]))
+    'holds 1 NaN or infinite of 2 values'
+    >>> fault(torch.tensor([1, 2]))
+    'has dtype torch.int64, not one of float16, bfloat16, float32, float64'
+    """
     if what := valueless(tensor):
         return what
     if tensor.dtype not in DTYPES:

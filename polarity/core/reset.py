@@ -24,13 +24,24 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """The dtypes of weights that have a polarity here."""
 
 Rule: TypeAlias = Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor]
-"""``rule(weight, template, epsilon, generator)`` -> replacements, broadcastable to ``weight``."""
+"""``rule(weight, template, epsilon, generator)`` -> replacements, broadcastable to ``weight``.
+
+``weight`` is a tensor of weights, ``template`` their signs, of the same shape, dtype and device;
+``epsilon`` a number > 0; ``generator`` a source of draws or None. What the rule says of a weight
+that is no violator is not used.
+"""
 
 
 def posCon(
     weight: Tensor, template: Tensor, epsilon: float, generator: torch.Generator | None
 ) -> Tensor:
-    """Return ``template * epsilon``: the right sign, one constant magnitude."""
+    """Return ``template * epsilon``: the right sign, one constant magnitude.
+
+    Examples
+    --------
+    >>> posCon(torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0]), 0.001, None)
+    tensor([ 0.0010, -0.0010])
+    """
     return template * epsilon
 
 
@@ -43,6 +54,13 @@ def posRand(
     ``[tiny, epsilon]`` with ``tiny`` the smallest normal number of the weight's dtype, so that no
     draw is exactly 0. It is one ``torch.rand`` of the weight's shape (float64 for float64, else
     float32).
+
+    Examples
+    --------
+    >>> signs = torch.tensor([1.0, -1.0])
+    >>> drawn = posRand(torch.tensor([-0.3, 0.2]), signs, 0.001, None)
+    >>> ((0 < drawn * signs) & (drawn * signs <= 0.001)).tolist()
+    [True, True]
     """
     tiny = torch.finfo(weight.dtype).tiny
     dtype = torch.promote_types(weight.dtype, torch.float32)
@@ -54,27 +72,52 @@ def posRand(
 def zero(
     weight: Tensor, template: Tensor, epsilon: float, generator: torch.Generator | None
 ) -> Tensor:
-    """Return 0: projection onto the weights that respect the template (projected SGD)."""
+    """Return 0: projection onto the weights that respect the template (projected SGD).
+
+    Examples
+    --------
+    >>> zero(torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0]), 0.001, None)
+    tensor(0.)
+    """
     return weight.new_zeros(())
 
 
 def flip(
     weight: Tensor, template: Tensor, epsilon: float, generator: torch.Generator | None
 ) -> Tensor:
-    """Return ``-weight``: the right sign, the same magnitude."""
+    """Return ``-weight``: the right sign, the same magnitude.
+
+    Examples
+    --------
+    >>> flip(torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0]), 0.001, None)
+    tensor([ 0.3000, -0.2000])
+    """
     return -weight
 
 
 RESET_RULES: Mapping[str, Rule] = MappingProxyType(
     {rule.__name__: rule for rule in (posCon, posRand, zero, flip)}
 )
-"""The four rules under the paper's names."""
+"""The four rules under the paper's names, read-only (Algorithm 1; compared in Figure C.1)."""
 
 
 def violators(weight: Tensor, template: Tensor) -> Tensor:
     """Return where ``template * sign(weight) < 0``, as booleans of the weight's shape.
 
     NaN is no violator, because it has no sign to correct: a reset must not hide it.
+
+    Parameters
+    ----------
+    weight : Tensor
+        Weights of one layer, any shape.
+    template : Tensor
+        Entries -1, 0, +1, of the weight's shape and device.
+
+    Examples
+    --------
+    >>> weight = torch.tensor([-0.3, 0.2, 0.0, float("nan"), 0.7])
+    >>> violators(weight, torch.tensor([1, 1, 1, 1, -1]))
+    tensor([ True, False, False, False,  True])
     """
     # A template entry is -1, 0 or +1, so the product with the weight itself has the same sign.
     return template * weight < 0
@@ -125,6 +168,14 @@ def reset_(
     On a processor only the violators are worked on, in row order. On an accelerator the whole layer
     is, because counting the violators would make the host wait; ``posRand`` then draws for every
     weight. Hence the stream of draws differs between devices, as torch's generators do anyway.
+
+    Examples
+    --------
+    >>> weight = torch.tensor([-0.3, 0.2, 0.5])
+    >>> reset_(weight, torch.tensor([1, 1, -1]), rule="posCon", epsilon=0.001)
+    tensor(2)
+    >>> weight
+    tensor([ 0.0010,  0.2000, -0.0010])
     """
     check_rule(rule)
     check_epsilon(epsilon, weight.dtype)

@@ -32,7 +32,17 @@ __all__ = ["Pair", "PolarityTemplate"]
 
 
 class Pair(NamedTuple):
-    """One template entry laid beside the parameter that it constrains."""
+    """One template entry laid beside the parameter that it constrains.
+
+    Attributes
+    ----------
+    name : str
+        In the template.
+    slot : Slot
+        Where the model keeps the parameter.
+    signs : Tensor
+        int8, of the parameter's shape, on the CPU.
+    """
 
     name: str
     slot: Slot
@@ -73,6 +83,23 @@ class PolarityTemplate(Mapping[str, Tensor]):
       entry, under any of its names.
 
     ``requires_grad`` plays no part here: a donor's or model's weight may be fixed.
+
+    Templates are compared by value: names and entries, in any order. Source: section 2 of the
+    paper, where a template is the set of signs :math:`T^{(l)}`, one array a layer.
+
+    Examples
+    --------
+    >>> template = PolarityTemplate({"weight": np.array([[1, -1, 0], [1, 1, -1]])})
+    >>> template
+    PolarityTemplate(1 parameters, 5 bits, 60.0% positive, 1 unconstrained)
+    >>> template["weight"]
+    tensor([[ 1, -1,  0],
+            [ 1,  1, -1]], dtype=torch.int8)
+    >>> PolarityTemplate({"weight": np.array([0.3])})
+    Traceback (most recent call last):
+    ...
+    ValueError: entries of a template must be -1, 0 or +1:
+      'weight' holds 1 other values of 1
     """
 
     def __init__(self, signs: Mapping[str, Tensor | np.ndarray[Any, Any]]) -> None:
@@ -116,6 +143,19 @@ class PolarityTemplate(Mapping[str, Tensor]):
         -----
         A weight that is exactly 0 (or -0) has no sign and is left unconstrained, e.g. the
         off-diagonal blocks of a grouped convolution written as one tower.
+
+        Examples
+        --------
+        >>> donor = nn.Sequential(nn.Linear(5, 64), nn.ReLU(), nn.Linear(64, 1))
+        >>> template = PolarityTemplate.from_model(donor)
+        >>> {name: tuple(signs.shape) for name, signs in template.items()}
+        {'0.weight': (64, 5), '2.weight': (1, 64)}
+
+        The first layer alone; the second is free, and says so by an entry of zeros:
+
+        >>> first = PolarityTemplate.from_model(donor, include=["0.weight"])
+        >>> first.num_bits, int(first["2.weight"].count_nonzero())
+        (320, 0)
         """
         weights = select(donor, include)
         return cls({**_read(weights), **_left_out(donor, weights)})
@@ -124,9 +164,30 @@ class PolarityTemplate(Mapping[str, Tensor]):
     def from_state_dict(cls, state_dict: Mapping[str, Any], include: Include) -> Self:
         """Read the polarity of a donor from its state dict.
 
-        A state dict does not tell weights from embeddings or norms, so ``include`` must choose:
-        names, e.g. ``weight_names(model)``, or ``include(name, tensor) -> bool``. Otherwise as
-        :meth:`from_model`, but without zeros for what is left out.
+        A state dict does not tell weights from embeddings or norms, so ``include`` must choose.
+        Otherwise as :meth:`from_model`, but without zeros for what is left out.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to Tensor
+            As ``model.state_dict()`` gives it or a checkpoint holds it; what is no tensor is
+            passed over.
+        include : iterable of str, or callable
+            Names, e.g. ``weight_names(model)``, or ``include(name, tensor) -> bool``.
+
+        Raises
+        ------
+        TypeError
+            If ``include`` is None, or one string.
+        ValueError
+            As :meth:`from_model`.
+
+        Examples
+        --------
+        >>> donor = nn.Linear(5, 3)
+        >>> signs = PolarityTemplate.from_state_dict(donor.state_dict(), ["weight"])
+        >>> signs == PolarityTemplate.from_model(donor)
+        True
         """
         if include is None:
             raise TypeError(
@@ -149,11 +210,24 @@ class PolarityTemplate(Mapping[str, Tensor]):
 
         Parameters
         ----------
-        model, include
-            As in :meth:`from_model`. Only names and shapes are read, so that the model may be on
-            the meta device.
+        model : nn.Module
+            Only names and shapes are read, so that it may be on the meta device.
+        include : iterable of str, or callable, or None
+            The parameters to constrain, as in :meth:`from_model`.
         generator : torch.Generator, optional
             Source of the signs, drawn in the model's order; torch's global one by default.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not initialised yet and so has no shape, or ``include`` names
+            parameters that the model lacks, or finds none by default.
+
+        Examples
+        --------
+        >>> draw = torch.Generator().manual_seed(0)
+        >>> PolarityTemplate.random(nn.Linear(5, 64), generator=draw)
+        PolarityTemplate(1 parameters, 320 bits, ...% positive, 0 unconstrained)
         """
         weights = select(model, include)
         faults = {name: what for name, w in weights.items() if (what := shapeless(w))}
@@ -174,6 +248,11 @@ class PolarityTemplate(Mapping[str, Tensor]):
         byte for a weight, some fixed multiple of the header. What was said when the template was
         saved is in :attr:`metadata`.
 
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
         Raises
         ------
         OSError
@@ -182,6 +261,13 @@ class PolarityTemplate(Mapping[str, Tensor]):
             A ValueError; if the file is no template, or was written by a later version
             (``FileVersionError``), or is damaged (``DamagedFileError``): every byte is under a
             checksum. The message says what is wrong and where.
+
+        Examples
+        --------
+        >>> template = PolarityTemplate.random(nn.Linear(5, 3))
+        >>> template.save("signs.safetensors")
+        >>> PolarityTemplate.load("signs.safetensors") == template
+        True
         """
         signs, metadata = files.read(path)
         try:
@@ -198,7 +284,7 @@ class PolarityTemplate(Mapping[str, Tensor]):
     ) -> None:
         """Write the template to a file: one bit for a weight, 1.6 bits in entries with zeros.
 
-        The file is a safetensors file (:mod:`polarity.core.files` describes it). It appears under
+        The file is a safetensors file (``polarity.core.files`` describes it). It appears under
         its name only when it is complete; a file of that name is replaced. Equal templates with
         equal metadata, in the same order, are equal files.
 
@@ -220,6 +306,13 @@ class PolarityTemplate(Mapping[str, Tensor]):
             since the template was made and holds other values than -1, 0, +1.
         OSError
             If the file cannot be written; there is then the old file or none.
+
+        Examples
+        --------
+        >>> template = PolarityTemplate.random(nn.Linear(5, 3))
+        >>> template.save("signs.safetensors", metadata={"donor": "nobody, a draw"})
+        >>> dict(PolarityTemplate.load("signs.safetensors").metadata)
+        {'donor': 'nobody, a draw'}
         """
         files.write(path, self._signs, self._metadata if metadata is None else metadata)
 
@@ -253,8 +346,10 @@ class PolarityTemplate(Mapping[str, Tensor]):
             What becomes of a weight of the wrong sign. The paper's text and the image experiments
             of its released code flip; the released XOR experiments use the reset rule itself,
             which leaves every weight that was wrong below ``epsilon``.
-        epsilon, generator
-            As in :func:`~polarity.reset_`.
+        epsilon : float
+            Magnitude scale of ``posRand`` and ``posCon``, as in :func:`~polarity.reset_`.
+        generator : torch.Generator, optional
+            Source of the ``posRand`` draws, as in :func:`~polarity.reset_`.
         strict : bool
             Whether every weight of the model must have an entry.
 
@@ -267,7 +362,16 @@ class PolarityTemplate(Mapping[str, Tensor]):
         ------
         ValueError
             If the template does not fit the model (see the notes of the class) or a constrained
-            parameter holds NaN or infinite values. Nothing has been changed then.
+            parameter holds NaN or infinite values; if the rule is unknown or ``epsilon`` is not
+            allowed. Nothing has been changed then.
+
+        Examples
+        --------
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> _ = nn.init.constant_(model.weight, 0.5)
+        >>> template = PolarityTemplate({"weight": np.array([[1, -1]])})
+        >>> template.match_(model).weight.tolist()
+        [[0.5, -0.5]]
         """
         check_rule(rule)
         pairs = self.pair(model, strict=strict)
@@ -284,6 +388,13 @@ class PolarityTemplate(Mapping[str, Tensor]):
     def violations(self, model: nn.Module, *, strict: bool = True) -> dict[str, int]:
         """Count the weights of ``model`` that lack their sign, by parameter name.
 
+        Parameters
+        ----------
+        model : nn.Module
+            Any model with the template's parameters, on any device.
+        strict : bool
+            Whether every weight of the model must have an entry.
+
         Returns
         -------
         dict of str to int
@@ -294,6 +405,16 @@ class PolarityTemplate(Mapping[str, Tensor]):
         ------
         ValueError
             If the template does not fit the model (see the notes of the class).
+
+        Examples
+        --------
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> template = PolarityTemplate.from_model(model)
+        >>> template.violations(model)
+        {}
+        >>> _ = model.weight.data.neg_()
+        >>> template.violations(model)
+        {'weight': 2}
         """
         counts = {}
         for name, (_, _, weight), signs in self.pair(model, strict=strict):
@@ -305,10 +426,33 @@ class PolarityTemplate(Mapping[str, Tensor]):
     def pair(self, model: nn.Module, *, strict: bool = True) -> list[Pair]:
         """Lay each entry beside the model's parameter, one pair for each parameter.
 
+        What :meth:`match_`, :meth:`violations` and :class:`~polarity.FreezeSGD` go through: for a
+        loop of your own over weights and their signs.
+
+        Parameters
+        ----------
+        model : nn.Module
+            Any model with the template's parameters, on any device.
+        strict : bool
+            Whether every weight of the model must have an entry.
+
+        Returns
+        -------
+        list of Pair
+            Named tuples: ``name``, in the template; ``slot``, whose ``parameter`` is the model's
+            own; ``signs``, int8, of the parameter's shape, on the CPU.
+
         Raises
         ------
         ValueError
             If the template does not fit the model (see the notes of the class).
+
+        Examples
+        --------
+        >>> model = nn.Linear(5, 3)
+        >>> template = PolarityTemplate.random(model)
+        >>> [(pair.name, pair.slot.parameter is model.weight) for pair in template.pair(model)]
+        [('weight', True)]
         """
         table = slots(model)
         pairs: dict[int, Pair] = {}
@@ -346,7 +490,18 @@ class PolarityTemplate(Mapping[str, Tensor]):
         return positive / self.num_bits if self.num_bits else float("nan")
 
     def digest(self) -> str:
-        """Return a SHA-256 of names, shapes and entries: equal templates have equal digests."""
+        """Return a SHA-256 of names, shapes and entries: equal templates have equal digests.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits. Neither the order of the entries nor the metadata count.
+
+        Examples
+        --------
+        >>> PolarityTemplate({"weight": np.array([1, -1])}).digest()[:16]
+        '6b7a47091b5b98e1'
+        """
         sha = hashlib.sha256()
         for name, signs in sorted(self._signs.items()):
             sha.update(f"{name!r}{tuple(signs.shape)}".encode())

@@ -21,16 +21,20 @@ class ImageSet:
 
     Attributes
     ----------
-    name, split
-        Which data set, and ``"train"`` or ``"test"``.
+    name
+        Which data set.
+    split
+        ``"train"`` or ``"test"``.
     images
         uint8 ``(n, channels, height, width)`` with 1 or 3 channels.
     labels
         int64 ``(n,)``, each below ``len(classes)``.
     classes
         Names of the classes.
-    mean, std
-        Constants of the standardisation, one per channel, in units of 0 to 255.
+    mean
+        What the standardisation subtracts: one number per channel, in units of 0 to 255.
+    std
+        What it divides by, likewise.
     source
         Where the images were found, and what they are if not the original bytes.
 
@@ -38,6 +42,14 @@ class ImageSet:
     ------
     ValueError
         If a shape, dtype, count or label does not fit.
+
+    Examples
+    --------
+    >>> grey = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
+    >>> labels = torch.tensor([0, 1, 1])
+    >>> images = ImageSet("made up", "train", grey, labels, ("a", "b"), (72.9,), (90.0,), "here")
+    >>> images.inputs(slice(0, 2), 64).shape
+    torch.Size([2, 3, 64, 64])
     """
 
     name: str
@@ -80,6 +92,11 @@ class ImageSet:
 
     def first(self, n: int) -> ImageSet:
         """Return the first ``n`` images (section 4 of the paper trains on these).
+
+        Parameters
+        ----------
+        n
+            How many, at least 1.
 
         Raises
         ------

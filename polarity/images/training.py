@@ -40,8 +40,10 @@ class Epoch:
         Counted from 0.
     train_loss
         Mean cross-entropy of its steps.
-    val_loss, val_accuracy
-        On the test images; None where the protocol does not evaluate.
+    val_loss
+        Mean cross-entropy on the test images; None where the protocol does not evaluate.
+    val_accuracy
+        Share of the test images that are classified rightly; None likewise.
     """
 
     number: int
@@ -55,10 +57,18 @@ class Training:
 
     Parameters
     ----------
-    protocol, n, trial, condition
-        Which run.
-    data, test
-        Training and test images; the first ``n`` and the first ``protocol.n_val`` are used.
+    protocol
+        Which experiment.
+    n
+        Number of training images, the first ones of the data set.
+    trial
+        Which of the networks; its seeds follow from (data set, n, trial).
+    condition
+        One of :data:`~polarity.protocols.IMAGE_CONDITIONS`.
+    data
+        Training images; the first ``n`` are used.
+    test
+        Test images; the first ``protocol.n_val`` are used.
     donor
         Whose signs or weights; not needed by RAND conditions.
     device
@@ -213,6 +223,24 @@ def identity(
 
     RAND conditions have the donor ``"none"``: their runs serve beside every donor.
 
+    Parameters
+    ----------
+    protocol
+        Which experiment.
+    n
+        Number of training images.
+    trial
+        Which of the networks.
+    condition
+        One of :data:`~polarity.protocols.IMAGE_CONDITIONS`.
+    folder
+        Data folder (default: $POLARITY_DATA, then the user's cache).
+
+    Returns
+    -------
+    dict
+        Plain JSON values; :meth:`polarity.results.Run.key_of` makes the run's key of them.
+
     Raises
     ------
     ValueError, DataNotFound
@@ -255,14 +283,32 @@ def train(
 
     Parameters
     ----------
-    protocol, n, trial, condition
-        Which run.
+    protocol
+        Which experiment.
+    n
+        Number of training images, the first ones of the data set.
+    trial
+        Which of the networks; its seeds follow from (data set, n, trial).
+    condition
+        One of :data:`~polarity.protocols.IMAGE_CONDITIONS`.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     folder
         Data folder (default: $POLARITY_DATA, then the user's cache).
     progress
         Show a progress bar.
+
+    Returns
+    -------
+    Run
+        Identity, curves, flipped signs and dead units; :meth:`polarity.results.Store.add` keeps it.
+
+    Raises
+    ------
+    ValueError
+        If n exceeds the data set, or the device is not there.
+    DataNotFound
+        If images or donor are not to be had.
     """
     from tqdm import tqdm
 

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["EXECUTED", "TIERS", "Measurement", "Page", "collect_measurements", "executed_notebooks"]
 
 TIERS = ("live", "smoke")
-#: The environment variable through which the builder hands a page the executed notebooks that it
-#: asked for (front matter ``polarity: {after: [...]}``): a JSON list of paths.
+"""The sizes at which a page can be run: as it is read, or in seconds."""
 EXECUTED = "POLARITY_EXECUTED"
+"""Environment variable in which the builder names the executed notebooks that a page asked for.
+
+The front matter asks, by ``polarity: {after: [...]}``; the value is a JSON list of paths.
+"""
 METADATA = "polarity"  # our corner of an output's metadata
 
 

@@ -25,8 +25,10 @@ class Run:
         What identifies it, in plain JSON values: every setting that changes its numbers.
     epoch
         The evaluated epochs, counted from 0.
-    val_loss, val_accuracy
-        At those epochs: mean cross-entropy, share of images.
+    val_loss
+        At those epochs, mean cross-entropy.
+    val_accuracy
+        At those epochs, share of images that are classified rightly.
     train_loss
         Mean cross-entropy of every epoch.
     layers
@@ -73,7 +75,18 @@ class Run:
 
     @staticmethod
     def key_of(identity: Mapping[str, Any]) -> str:
-        """Return the key of an identity: SHA-256 of its compact JSON, in hexadecimal digits."""
+        """Return the key of an identity: SHA-256 of its compact JSON, in hexadecimal digits.
+
+        Parameters
+        ----------
+        identity
+            Plain JSON values, in any order.
+
+        Examples
+        --------
+        >>> Run.key_of({"n": 100, "trial": 0}) == Run.key_of({"trial": 0, "n": 100})
+        True
+        """
         text = json.dumps(dict(identity), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -50,6 +50,14 @@ class Store:
     ----------
     folder
         Made when the first run is added.
+
+    Examples
+    --------
+    >>> store = Store("results")
+    >>> run = Run({"dataset": "made up", "trial": 0}, [0], [2.3], [0.1], [2.3], ["fc"], [], {})
+    >>> path = store.add(run)
+    >>> [found.identity["trial"] for found in store.runs(dataset="made up")]
+    [0]
     """
 
     folder: Path
@@ -61,6 +69,11 @@ class Store:
 
     def add(self, *runs: Run) -> Path:
         """Write runs as one new shard; return its path.
+
+        Parameters
+        ----------
+        *runs
+            One at least, no two with one key.
 
         Raises
         ------
@@ -103,6 +116,11 @@ class Store:
 
         Asking for a donor also returns runs without one, the RAND conditions.
 
+        Parameters
+        ----------
+        **identity
+            Values that the runs' identities must have, e.g. ``dataset="cifar10", n_train=100``.
+
         Raises
         ------
         ConflictError
@@ -130,6 +148,11 @@ class Store:
 
     def dataset(self, **identity: object) -> xr.Dataset:
         """Return curves as arrays.
+
+        Parameters
+        ----------
+        **identity
+            As for :meth:`runs`.
 
         Returns
         -------

@@ -61,11 +61,11 @@ class Pattern(NamedTuple):
 
 _LETTERS = {(1, 1): "A", (-1, -1): "B", (1, -1): "C", (-1, 1): "D"}
 
-#: All eight patterns: the right ones A, B, C, D, then the wrong ones A′, B′, C′, D′.
 PATTERNS: tuple[Pattern, ...] = tuple(
     Pattern(first, second, kind * first * second)
     for kind, (first, second) in product((1, -1), _LETTERS)
 )
+"""All eight patterns: the right ones A, B, C, D, then the wrong ones A′, B′, C′, D′."""
 
 
 def all_sets() -> tuple[PatternSet, ...]:
