@@ -27,7 +27,7 @@ class Estimate:
     58.0 % (45.1 % to 70.2 %)
     >>> print(f"{Estimate(-0.041, -0.062, 0.038, n=7, method='difference'):.1pt}")
     −4.1 points (−6.2 to 3.8)
-    >>> print(Estimate(np.inf, 12, np.inf, n=7, method="median"))
+    >>> print(Estimate(float("inf"), 12, float("inf"), n=7, method="median"))
     ∞ (12 to ∞)
 
     Parameters
