@@ -17,7 +17,7 @@ from ._checks import one_of, whole_number
 __all__ = ["ARCHITECTURES", "LAST", "Architecture", "alexnet", "initialise_"]
 
 LAST = "last"
-"""Name of the layer that no donor has: from 1000 features to the classes of the task."""
+"""Name of the layer that no donor has, from 1000 features to the classes of the task."""
 
 
 @dataclass(frozen=True)

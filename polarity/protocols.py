@@ -10,7 +10,7 @@ from ._checks import one_of, open_unit_interval, positive, whole_number
 from .core.reset import RESET_RULES
 
 CONDITIONS = ("frozen_sufficient", "frozen_random", "fluid_random")
-"""The conditions of XOR-5D: what is held, and whose signs."""
+"""The conditions of XOR-5D, by what is held and whose signs."""
 RESETS = tuple(RESET_RULES)
 MATCHES = ("flip", "reset")
 
@@ -22,7 +22,7 @@ IMAGE_CONDITIONS = (
     "frozen_in_weight",
     "fluid_in_weight",
 )
-"""The conditions on images: held or fluid, the donor's (IN) or random, signs or weights."""
+"""The six conditions on images, the donor's being IN: frozen or fluid, signs or weights."""
 IMAGE_SIZES = MappingProxyType(
     {
         "fashion_mnist": (100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000),

@@ -69,7 +69,8 @@ def convergence_epoch(curves: xr.Dataset) -> xr.DataArray:
 
     Examples
     --------
-    >>> curves = xr.Dataset({"val_loss": (("trial", "epoch"), [[0.9, 0.4, 0.6], [0.7, 0.5, 0.5]])})
+    >>> dims, loss = ("trial", "epoch"), [[0.9, 0.4, 0.6], [0.7, 0.5, 0.5]]
+    >>> curves = xr.Dataset({"val_loss": (dims, loss)})
     >>> convergence_epoch(curves).values
     array([1., 1.])
     """
@@ -108,9 +109,9 @@ def error_at_convergence(curves: xr.Dataset) -> xr.DataArray:
 
     Examples
     --------
-    >>> loss, accuracy = [[0.9, 0.4, 0.6]], [[0.5, 0.75, 0.8]]
     >>> dims = ("trial", "epoch")
-    >>> curves = xr.Dataset({"val_loss": (dims, loss), "val_accuracy": (dims, accuracy)})
+    >>> curves = xr.Dataset({"val_loss": (dims, [[0.9, 0.4, 0.6]])})
+    >>> curves["val_accuracy"] = dims, [[0.5, 0.75, 0.8]]
     >>> error_at_convergence(curves).values
     array([0.25])
     """
@@ -160,8 +161,8 @@ def epochs_to_threshold(
 
     Examples
     --------
-    >>> accuracy = [[0.5, 0.9, 0.95], [0.5, 0.6, 0.7]]
-    >>> curves = xr.Dataset({"val_accuracy": (("trial", "epoch"), accuracy)})
+    >>> dims, accuracy = ("trial", "epoch"), [[0.5, 0.9, 0.95], [0.5, 0.6, 0.7]]
+    >>> curves = xr.Dataset({"val_accuracy": (dims, accuracy)})
     >>> epochs_to_threshold(curves, 0.90).values
     array([ 1., nan])
     """
@@ -207,7 +208,8 @@ def horizon(curves: xr.Dataset) -> float:
 
     Examples
     --------
-    >>> horizon(xr.Dataset({"val_accuracy": ("epoch", [0.5, 0.9])}, {"epoch": [1, 3]}))
+    >>> every_second = {"epoch": [1, 3]}
+    >>> horizon(xr.Dataset({"val_accuracy": ("epoch", [0.5, 0.9])}, every_second))
     4.0
     """
     _, epochs = _curve(curves, "val_accuracy")
@@ -243,8 +245,8 @@ def success(curves: xr.Dataset, threshold: float, *, strict: bool = True) -> xr.
 
     Examples
     --------
-    >>> accuracy = [[0.5, 0.9, 0.95], [0.5, 0.6, 0.9]]
-    >>> curves = xr.Dataset({"val_accuracy": (("trial", "epoch"), accuracy)})
+    >>> dims, accuracy = ("trial", "epoch"), [[0.5, 0.9, 0.95], [0.5, 0.6, 0.9]]
+    >>> curves = xr.Dataset({"val_accuracy": (dims, accuracy)})
     >>> success(curves, 0.90).values
     array([ True, False])
     """
@@ -287,8 +289,8 @@ def success_rate(curves: xr.Dataset, threshold: float, *, strict: bool = True) -
 
     Examples
     --------
-    >>> accuracy = [[0.5, 0.9, 0.95], [0.5, 0.6, 0.9]]
-    >>> curves = xr.Dataset({"val_accuracy": (("trial", "epoch"), accuracy)})
+    >>> dims, accuracy = ("trial", "epoch"), [[0.5, 0.9, 0.95], [0.5, 0.6, 0.9]]
+    >>> curves = xr.Dataset({"val_accuracy": (dims, accuracy)})
     >>> success_rate(curves, 0.90).item()
     0.5
     """

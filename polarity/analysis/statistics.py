@@ -241,7 +241,8 @@ def compare_to_reference(
     Examples
     --------
     >>> frozen = [10, 12, 9, 14, 11]
-    >>> table = compare_to_reference(frozen, {"fluid": [20, 25, 18, 30, 22], "same": frozen})
+    >>> others = {"fluid": [20, 25, 18, 30, 22], "same": frozen}
+    >>> table = compare_to_reference(frozen, others)
     >>> table["effect"].to_dict(), table["star"].to_dict()
     ({'fluid': 1.0, 'same': 0.5}, {'fluid': True, 'same': False})
     """

@@ -74,8 +74,8 @@ def median_among_successful(epochs: npt.ArrayLike, *, confidence: float = 0.95) 
 
     Examples
     --------
-    >>> never = float("nan")
-    >>> median_among_successful([10, 12, 15, never, never, never, never]).value
+    >>> epochs = [10, 12, 15] + 4 * [float("nan")]
+    >>> median_among_successful(epochs).value
     12.0
     """
     confidence = open_unit_interval("confidence", confidence)
@@ -130,8 +130,8 @@ def kaplan_meier_median(
 
     Examples
     --------
-    >>> never = float("nan")
-    >>> print(kaplan_meier_median([10, 12, 15, never, never, never, never], horizon=100))
+    >>> epochs = [10, 12, 15] + 4 * [float("nan")]
+    >>> print(kaplan_meier_median(epochs, horizon=100))
     ∞ (10 to ∞)
     """
     confidence = open_unit_interval("confidence", confidence)
@@ -181,8 +181,8 @@ def restricted_mean(epochs: npt.ArrayLike, horizon: float, *, confidence: float 
 
     Examples
     --------
-    >>> never = float("nan")
-    >>> print(f"{restricted_mean([10, 12, 15, never, never, never, never], horizon=100):.1f}")
+    >>> epochs = [10, 12, 15] + 4 * [float("nan")]
+    >>> print(f"{restricted_mean(epochs, horizon=100):.1f}")
     62.4 (19.1 to 100.0)
     """
     confidence = open_unit_interval("confidence", confidence)
@@ -238,7 +238,8 @@ def kaplan_meier_curve(
 
     Examples
     --------
-    >>> curve = kaplan_meier_curve([10, 12, 12, float("nan")], horizon=100)
+    >>> epochs = [10, 12, 12, float("nan")]
+    >>> curve = kaplan_meier_curve(epochs, horizon=100)
     >>> curve["survival"].round(3).to_dict()
     {0.0: 1.0, 10.0: 0.75, 12.0: 0.25, 100.0: 0.25}
     """
@@ -309,7 +310,8 @@ def logrank(a: npt.ArrayLike, b: npt.ArrayLike, horizon: float) -> LogRank:
 
     Examples
     --------
-    >>> test = logrank([10, 12, 9, 14, 11], [20, 25, 18, 30, float("nan")], horizon=100)
+    >>> frozen, fluid = [10, 12, 9, 14, 11], [20, 25, 18, 30, float("nan")]
+    >>> test = logrank(frozen, fluid, horizon=100)
     >>> round(test.p, 4)
     0.0018
     """

@@ -103,7 +103,8 @@ def write(
 
     Examples
     --------
-    >>> write("signs.safetensors", {"weight": torch.ones(2, 3, dtype=torch.int8)}, {})
+    >>> signs = {"weight": torch.ones(2, 3, dtype=torch.int8)}
+    >>> write("signs.safetensors", signs, {})
     """
     _check_metadata(metadata)
     _check_names(signs)
@@ -133,7 +134,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str
 
     Examples
     --------
-    >>> write("signs.safetensors", {"weight": torch.ones(3, dtype=torch.int8)}, {"by": "hand"})
+    >>> signs = {"weight": torch.ones(3, dtype=torch.int8)}
+    >>> write("signs.safetensors", signs, {"by": "hand"})
     >>> read("signs.safetensors")
     ({'weight': tensor([1, 1, 1], dtype=torch.int8)}, {'by': 'hand'})
     """

@@ -130,7 +130,7 @@ class FreezeSGD:
 
     @property
     def active(self) -> bool:
-        """Whether the polarity is being held: True until :meth:`remove`."""
+        """Whether the polarity is being held, until :meth:`remove`."""
         return bool(self._handles)
 
     @property
@@ -145,10 +145,11 @@ class FreezeSGD:
         --------
         >>> model = nn.Linear(5, 3)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> freeze = FreezeSGD(model, optimizer, PolarityTemplate.from_model(model))
+        >>> template = PolarityTemplate.from_model(model)
+        >>> freeze = FreezeSGD(model, optimizer, template)
         >>> freeze.remove()
-        >>> freeze
-        FreezeSGD(SGD, reset='posRand', epsilon=0.001, 1 parameters, 15 weights, removed)
+        >>> freeze.active
+        False
         """
         for handle in self._handles:
             handle.remove()
@@ -170,7 +171,8 @@ class FreezeSGD:
         --------
         >>> model = nn.Linear(5, 3)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> freeze = FreezeSGD(model, optimizer, PolarityTemplate.from_model(model))
+        >>> template = PolarityTemplate.from_model(model)
+        >>> freeze = FreezeSGD(model, optimizer, template)
         >>> list(freeze.state_dict())
         ['template', 'reset', 'epsilon', 'resets', 'generators']
         """
@@ -200,10 +202,11 @@ class FreezeSGD:
         --------
         >>> model = nn.Linear(5, 3)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> freeze = FreezeSGD(model, optimizer, PolarityTemplate.from_model(model))
-        >>> checkpoint = model.state_dict(), optimizer.state_dict(), freeze.state_dict()
+        >>> template = PolarityTemplate.from_model(model)
+        >>> freeze = FreezeSGD(model, optimizer, template)
+        >>> checkpoint = [p.state_dict() for p in (model, optimizer, freeze)]
 
-        After the same three lines in another process:
+        After the same four lines in another process:
 
         >>> for part, state in zip((model, optimizer, freeze), checkpoint):
         ...     _ = part.load_state_dict(state)

@@ -87,8 +87,8 @@ def canonical(names: Iterable[str]) -> dict[str, str]:
 
     Examples
     --------
-    >>> canonical(["module._orig_mod.fc.weight", "module._orig_mod.fc.bias"])
-    {'module._orig_mod.fc.weight': 'fc.weight', 'module._orig_mod.fc.bias': 'fc.bias'}
+    >>> canonical(["_orig_mod.fc.weight", "_orig_mod.fc.bias"])
+    {'_orig_mod.fc.weight': 'fc.weight', '_orig_mod.fc.bias': 'fc.bias'}
     """
     plain = {n: ".".join(part for part in n.split(".") if part not in _WRAPPERS) for n in names}
     while plain:
@@ -115,8 +115,8 @@ def slots(model: nn.Module) -> dict[str, Slot]:
     Examples
     --------
     >>> model = nn.Linear(5, 3)
-    >>> {name: slot.parameter is model.weight for name, slot in slots(model).items()}
-    {'weight': True, 'bias': False}
+    >>> {name: slot.leaf for name, slot in slots(nn.Sequential(model)).items()}
+    {'0.weight': 'weight', '0.bias': 'bias'}
     """
     found = {
         f"{prefix}.{leaf}" if prefix else leaf: Slot(module, leaf, parameter)
@@ -157,7 +157,8 @@ def weight_names(model: nn.Module) -> list[str]:
 
     Examples
     --------
-    >>> weight_names(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.LSTM(8, 4)))
+    >>> layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.LSTM(8, 4)
+    >>> weight_names(nn.Sequential(*layers))
     ['0.weight', '2.weight_ih_l0', '2.weight_hh_l0']
     """
     names, unclear = default_weights(model)
@@ -220,9 +221,9 @@ def select(model: nn.Module, include: Include = None) -> dict[str, nn.Parameter]
 
     Examples
     --------
-    >>> model = nn.Sequential(nn.Linear(5, 64), nn.ReLU(), nn.Linear(64, 1))
+    >>> model = nn.Sequential(nn.Linear(5, 64), nn.Linear(64, 1))
     >>> list(select(model, lambda name, parameter: parameter.dim() == 1))
-    ['0.bias', '2.bias']
+    ['0.bias', '1.bias']
     """
     table = slots(model)
     if include is None:

@@ -39,7 +39,8 @@ def posCon(
 
     Examples
     --------
-    >>> posCon(torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0]), 0.001, None)
+    >>> weight, signs = torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0])
+    >>> posCon(weight, signs, 0.001, None)
     tensor([ 0.0010, -0.0010])
     """
     return template * epsilon
@@ -57,8 +58,8 @@ def posRand(
 
     Examples
     --------
-    >>> signs = torch.tensor([1.0, -1.0])
-    >>> drawn = posRand(torch.tensor([-0.3, 0.2]), signs, 0.001, None)
+    >>> weight, signs = torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0])
+    >>> drawn = posRand(weight, signs, 0.001, None)
     >>> ((0 < drawn * signs) & (drawn * signs <= 0.001)).tolist()
     [True, True]
     """
@@ -76,7 +77,8 @@ def zero(
 
     Examples
     --------
-    >>> zero(torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0]), 0.001, None)
+    >>> weight, signs = torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0])
+    >>> zero(weight, signs, 0.001, None)
     tensor(0.)
     """
     return weight.new_zeros(())
@@ -89,7 +91,8 @@ def flip(
 
     Examples
     --------
-    >>> flip(torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0]), 0.001, None)
+    >>> weight, signs = torch.tensor([-0.3, 0.2]), torch.tensor([1.0, -1.0])
+    >>> flip(weight, signs, 0.001, None)
     tensor([ 0.3000, -0.2000])
     """
     return -weight
@@ -172,7 +175,7 @@ def reset_(
     Examples
     --------
     >>> weight = torch.tensor([-0.3, 0.2, 0.5])
-    >>> reset_(weight, torch.tensor([1, 1, -1]), rule="posCon", epsilon=0.001)
+    >>> reset_(weight, torch.tensor([1, 1, -1]), rule="posCon")
     tensor(2)
     >>> weight
     tensor([ 0.0010,  0.2000, -0.0010])

@@ -89,7 +89,8 @@ class PolarityTemplate(Mapping[str, Tensor]):
 
     Examples
     --------
-    >>> template = PolarityTemplate({"weight": np.array([[1, -1, 0], [1, 1, -1]])})
+    >>> signs = np.array([[1, -1, 0], [1, 1, -1]])
+    >>> template = PolarityTemplate({"weight": signs})
     >>> template
     PolarityTemplate(1 parameters, 5 bits, 60.0% positive, 1 unconstrained)
     >>> template["weight"]
@@ -146,15 +147,15 @@ class PolarityTemplate(Mapping[str, Tensor]):
 
         Examples
         --------
-        >>> donor = nn.Sequential(nn.Linear(5, 64), nn.ReLU(), nn.Linear(64, 1))
+        >>> donor = nn.Sequential(nn.Linear(5, 64), nn.Linear(64, 1))
         >>> template = PolarityTemplate.from_model(donor)
         >>> {name: tuple(signs.shape) for name, signs in template.items()}
-        {'0.weight': (64, 5), '2.weight': (1, 64)}
+        {'0.weight': (64, 5), '1.weight': (1, 64)}
 
         The first layer alone; the second is free, and says so by an entry of zeros:
 
         >>> first = PolarityTemplate.from_model(donor, include=["0.weight"])
-        >>> first.num_bits, int(first["2.weight"].count_nonzero())
+        >>> first.num_bits, int(first["1.weight"].count_nonzero())
         (320, 0)
         """
         weights = select(donor, include)
@@ -185,8 +186,9 @@ class PolarityTemplate(Mapping[str, Tensor]):
         Examples
         --------
         >>> donor = nn.Linear(5, 3)
-        >>> signs = PolarityTemplate.from_state_dict(donor.state_dict(), ["weight"])
-        >>> signs == PolarityTemplate.from_model(donor)
+        >>> state = donor.state_dict()
+        >>> template = PolarityTemplate.from_state_dict(state, ["weight"])
+        >>> template == PolarityTemplate.from_model(donor)
         True
         """
         if include is None:
@@ -310,9 +312,10 @@ class PolarityTemplate(Mapping[str, Tensor]):
         Examples
         --------
         >>> template = PolarityTemplate.random(nn.Linear(5, 3))
-        >>> template.save("signs.safetensors", metadata={"donor": "nobody, a draw"})
+        >>> card = {"donor": "nobody: a draw"}
+        >>> template.save("signs.safetensors", metadata=card)
         >>> dict(PolarityTemplate.load("signs.safetensors").metadata)
-        {'donor': 'nobody, a draw'}
+        {'donor': 'nobody: a draw'}
         """
         files.write(path, self._signs, self._metadata if metadata is None else metadata)
 
@@ -451,8 +454,9 @@ class PolarityTemplate(Mapping[str, Tensor]):
         --------
         >>> model = nn.Linear(5, 3)
         >>> template = PolarityTemplate.random(model)
-        >>> [(pair.name, pair.slot.parameter is model.weight) for pair in template.pair(model)]
-        [('weight', True)]
+        >>> for name, slot, signs in template.pair(model):
+        ...     print(name, slot.parameter is model.weight, signs.dtype)
+        weight True torch.int8
         """
         table = slots(model)
         pairs: dict[int, Pair] = {}
@@ -480,7 +484,7 @@ class PolarityTemplate(Mapping[str, Tensor]):
 
     @property
     def num_bits(self) -> int:
-        """Number of constrained weights: each takes one bit to write down."""
+        """Number of constrained weights, each of which takes one bit to write down."""
         return sum(int(signs.count_nonzero()) for signs in self._signs.values())
 
     @property

@@ -47,7 +47,10 @@ class ImageSet:
     --------
     >>> grey = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
     >>> labels = torch.tensor([0, 1, 1])
-    >>> images = ImageSet("made up", "train", grey, labels, ("a", "b"), (72.9,), (90.0,), "here")
+    >>> scale = {"mean": (72.9,), "std": (90.0,)}
+    >>> images = ImageSet(
+    ...     "made up", "train", grey, labels, ("a", "b"), source="here", **scale
+    ... )
     >>> images.inputs(slice(0, 2), 64).shape
     torch.Size([2, 3, 64, 64])
     """

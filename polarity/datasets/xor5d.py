@@ -42,10 +42,8 @@ def xor5d(
 
     Returns
     -------
-    x : ndarray, float32
-        Samples, (n, 5).
-    y : ndarray, float32
-        Labels 0 or 1, (n,).
+    tuple of ndarray
+        Samples ``x``, float32 (n, 5), and their labels ``y``, float32 (n,), 0 or 1.
 
     Raises
     ------

@@ -186,7 +186,7 @@ DONORS: Mapping[str, Source] = MappingProxyType(
         },
     }
 )
-"""Whose polarity can be transferred: name -> where the donor comes from.
+"""Whose polarity can be transferred, by name, and where the donor comes from.
 
 Those trained here, on Tiny ImageNet, are in the package; those trained on ImageNet elsewhere are
 fetched by ``polarity data fetch NAME`` or by hand.

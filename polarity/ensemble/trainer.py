@@ -336,8 +336,8 @@ def train_xor5d(
     Examples
     --------
     >>> from polarity.datasets import xor5d
-    >>> training, validation = xor5d(40, seed=0), xor5d(200, seed=0, split="validation")
-    >>> curves = train_xor5d(*training, *validation, width=8, trials=2, epochs=3)
+    >>> data = *xor5d(40), *xor5d(200, split="validation")
+    >>> curves = train_xor5d(*data, width=8, trials=2, epochs=3)
     >>> dict(curves.sizes)
     {'condition': 3, 'trial': 2, 'epoch': 3}
     """

@@ -84,7 +84,7 @@ class Run:
 
         Examples
         --------
-        >>> Run.key_of({"n": 100, "trial": 0}) == Run.key_of({"trial": 0, "n": 100})
+        >>> Run.key_of({"n": 1, "trial": 0}) == Run.key_of({"trial": 0, "n": 1})
         True
         """
         text = json.dumps(dict(identity), sort_keys=True, separators=(",", ":"))

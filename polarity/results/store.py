@@ -54,9 +54,9 @@ class Store:
     Examples
     --------
     >>> store = Store("results")
-    >>> run = Run({"dataset": "made up", "trial": 0}, [0], [2.3], [0.1], [2.3], ["fc"], [], {})
-    >>> path = store.add(run)
-    >>> [found.identity["trial"] for found in store.runs(dataset="made up")]
+    >>> who = {"dataset": "made up", "trial": 0}
+    >>> path = store.add(Run(who, [0], [2.3], [0.1], [2.3], ["fc"], [], {}))
+    >>> [run.identity["trial"] for run in store.runs(dataset="made up")]
     [0]
     """
 

@@ -241,6 +241,31 @@ def test_public_names_are_on_the_pages() -> None:
     assert not missing
 
 
+def attributes_on_the_pages() -> dict[str, str]:
+    """Map each constant on the pages, and each property of a class there, to its docstring."""
+    there = on_pages()
+    found = {
+        member.path: docstring(member)
+        for member in MEMBERS
+        if member.path.rpartition(".")[0] in there and not inspect.isfunction(member.value)
+    }
+    for name in DATA:
+        if name.path in there:
+            home = str(MODULES[origin(name.module, name.name)].__file__)
+            found[name.path] = described(home).get(name.name, "")
+    return found
+
+
+def test_no_attribute_begins_like_a_type() -> None:
+    """Of ``Name: what it is`` the extension that reads docstrings takes the name for a type."""
+    found = {
+        path: re.sub(r"``.*?``|:\w+:`.*?`", "", text.partition("\n")[0])
+        for path, text in attributes_on_the_pages().items()
+    }
+    assert "polarity.FreezeSGD.active" in found and "polarity.donors.DONORS" in found
+    assert not {path: text for path, text in found.items() if ":" in text}
+
+
 def test_no_name_is_on_the_pages_twice() -> None:
     found = [name for page in PAGES for _, name in DIRECTIVE.findall(page.read_text("utf-8"))]
     assert sorted(set(found)) == sorted(found)
