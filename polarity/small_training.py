@@ -109,10 +109,10 @@ class DigitsProtocol:
     """
 
     n_train: int = 50
-    epochs: int = 30
+    epochs: int = 25
     batch_size: int = 10
     donor_epochs: int = 8
-    donor_batch_size: int = 50
+    donor_batch_size: int = 25
     lr: float = 0.01
     reset: str = "posRand"
     epsilon: float = 1e-3
