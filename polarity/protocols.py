@@ -22,7 +22,7 @@ IMAGE_CONDITIONS = (
     "frozen_in_weight",
     "fluid_in_weight",
 )
-"""The six conditions on images, the donor's being IN: frozen or fluid, signs or weights."""
+"""The six conditions on images, frozen or fluid, with a donor's signs (IN), weights, or neither."""
 IMAGE_SIZES = MappingProxyType(
     {
         "fashion_mnist": (100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000),

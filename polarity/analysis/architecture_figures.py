@@ -35,7 +35,6 @@ __all__ = [
 
 _WIDTH = 5.2  # inches
 
-#: Conditions look as they do on the page on transfer.
 STYLES: Mapping[str, Style] = {
     "frozen_donor_polarity": TRANSFER_STYLES["frozen_donor_polarity"],
     "fluid_donor_polarity": TRANSFER_STYLES["fluid_donor_polarity"],
@@ -45,11 +44,13 @@ STYLES: Mapping[str, Style] = {
     "frozen_random": TRANSFER_STYLES["frozen_random"],
     "fluid_random": TRANSFER_STYLES["fluid_random"],
 }
+"""Conditions look as they do on the page on transfer."""
 NETWORK_STYLES: Mapping[str, Style] = {
     "resnet": Style("ResNet-18", OKABE_ITO["blue"], "s", "-"),
     "vit": Style("ViT", OKABE_ITO["vermilion"], "o", "-"),
     "gru": Style("GRU", OKABE_ITO["green"], "^", "-"),
 }
+"""What the three networks look like."""
 
 
 class Effect(NamedTuple):

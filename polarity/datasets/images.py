@@ -49,7 +49,7 @@ class ImageSet:
     >>> labels = torch.tensor([0, 1, 1])
     >>> scale = {"mean": (72.9,), "std": (90.0,)}
     >>> images = ImageSet(
-    ...     "made up", "train", grey, labels, ("a", "b"), source="here", **scale
+    ...     "made up", "train", grey, labels, ("a", "b"), source="", **scale
     ... )
     >>> images.inputs(slice(0, 2), 64).shape
     torch.Size([2, 3, 64, 64])

@@ -249,10 +249,11 @@ def attributes_on_the_pages() -> dict[str, str]:
         for member in MEMBERS
         if member.path.rpartition(".")[0] in there and not inspect.isfunction(member.value)
     }
-    for name in DATA:
-        if name.path in there:
-            home = str(MODULES[origin(name.module, name.name)].__file__)
-            found[name.path] = described(home).get(name.name, "")
+    for path in there:
+        module, _, name = path.rpartition(".")
+        home = str(MODULES[origin(module, name)].__file__)
+        if name in described(home):
+            found[path] = described(home)[name]
     return found
 
 
