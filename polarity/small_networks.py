@@ -63,8 +63,9 @@ class ResNet18(nn.Module):
 
     Notes
     -----
-    As He and others (2016) have it, but for the stem: small images take a 3 x 3 convolution without
-    stride or pooling, as in their section 4.2.
+    As He and others (2016) have it, but for two things. The stem is a 3 x 3 convolution without
+    stride or pooling, as in their section 4.2, on small images. The last stage does not halve the
+    image again: at 1 x 1 pixel eight of a kernel's nine weights would see nothing but padding.
     """
 
     def __init__(self, classes: int = 10, width: int = 8, *, zero_residual: bool = True) -> None:
@@ -77,7 +78,7 @@ class ResNet18(nn.Module):
             *(Block(c, c, 1), Block(c, c, 1)),
             *(Block(c, 2 * c, 2), Block(2 * c, 2 * c, 1)),
             *(Block(2 * c, 4 * c, 2), Block(4 * c, 4 * c, 1)),
-            *(Block(4 * c, 8 * c, 2), Block(8 * c, 8 * c, 1)),
+            *(Block(4 * c, 8 * c, 1), Block(8 * c, 8 * c, 1)),
         )
         self.head = nn.Linear(8 * c, classes)
         for module in self.modules():
@@ -139,7 +140,7 @@ class DigitViT(nn.Module):
         self.embed = nn.Linear(patch**2, width)
         self.position = nn.Parameter(0.02 * torch.randn((size // patch) ** 2, width))
         layer = nn.TransformerEncoderLayer(
-            width, heads, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+            width, heads, 2 * width, 0.0, "gelu", batch_first=True, norm_first=True
         )
         self.encoder = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
         for module in self.encoder.modules():  # copies of one layer, until they are drawn anew

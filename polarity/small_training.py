@@ -90,9 +90,9 @@ class DigitsProtocol:
     Parameters
     ----------
     n_train
-        Training images of a recipient.
+        Training images of a recipient, 2 or more.
     epochs, batch_size
-        Of a recipient.
+        Of a recipient. Of every epoch the images of an incomplete last batch are left out.
     donor_epochs, donor_batch_size
         Of a donor, which has half of its digits' images.
     lr
@@ -105,7 +105,7 @@ class DigitsProtocol:
     Raises
     ------
     TypeError, ValueError
-        If a number is no number, or not above 0, or the rule is unknown.
+        If a number is no number, or too small, or the rule is unknown.
     """
 
     n_train: int = 50
@@ -119,8 +119,10 @@ class DigitsProtocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_train", "epochs", "batch_size", "donor_epochs", "donor_batch_size"):
+        for name in ("epochs", "donor_epochs"):
             whole_number(name, getattr(self, name), at_least=1)
+        for name in ("n_train", "batch_size", "donor_batch_size"):  # batch norm needs two images
+            whole_number(name, getattr(self, name), at_least=2)
         whole_number("seed", self.seed, at_least=0)
         positive("lr", self.lr)
         positive("epsilon", self.epsilon)
@@ -297,11 +299,13 @@ def fit(
     if template is not None:
         FreezeSGD(model, optimizer, template, protocol.reset, protocol.epsilon, seed=seeds.draws)
     order = torch.Generator().manual_seed(seeds.order)
+    size = min(protocol.batch_size, len(task.labels))
+    steps = len(task.labels) // size  # an incomplete batch would upset batch norm
     curve = []
     for _ in range(protocol.epochs):
         model.train()
         shuffled = torch.randperm(len(task.labels), generator=order)
-        for batch in torch.split(shuffled, protocol.batch_size):
+        for batch in shuffled[: steps * size].reshape(steps, size):
             optimizer.zero_grad()
             F.cross_entropy(model(task.images[batch]), task.labels[batch]).backward()
             optimizer.step()

@@ -20,8 +20,22 @@ def test_every_network_maps_images_to_logits_and_trains_all_its_parameters(name:
     assert logits.shape == (7, 5)
     # A weighted sum: the plain one has no gradient behind a softmax or a norm.
     (logits * torch.arange(35.0).reshape(7, 5).cos()).sum().backward()
-    still = {n for n, p in model.named_parameters() if p.grad is None}
-    assert not still
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "model", [ResNet18(5, 4, zero_residual=False), DigitViT(5), DigitGRU(5)], ids=[*NETWORKS]
+)
+def test_no_weight_of_a_network_is_idle(model: nn.Module) -> None:
+    """A weight that never sees anything but padding would be a sign that says nothing."""
+    images = torch.rand(60, 8, 8, generator=torch.Generator().manual_seed(1))
+    logits = model(images)
+    (logits * torch.arange(300.0).reshape(60, 5).cos()).sum().backward()
+    for name in weight_names(model):
+        gradient = model.get_parameter(name).grad
+        assert gradient is not None
+        # A dead unit is silent; a kernel with idle corners would be so by eight ninths.
+        assert (gradient != 0).float().mean() > 0.8, name
 
 
 def test_resnet18_has_its_eighteen_layers_and_three_shortcuts() -> None:

@@ -147,6 +147,19 @@ def test_recipients_of_a_trial_start_from_the_same_magnitudes_and_see_the_same_b
     assert twice.curves["fluid_random"] == alone.curves["fluid_random"]
 
 
+def test_the_images_of_an_incomplete_batch_wait_for_another_epoch() -> None:
+    """Batch norm cannot train on one image, nor well on a few."""
+    model, seeds = start("resnet", 0), Seeds.of(0, 0)
+    seen: list[int] = []
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    train = deal(IMAGES, LABELS, 21, 0).train
+    fit(model, train, replace(PROTOCOL, epochs=2, batch_size=10), seeds)
+    assert seen == [10, 10, 10, 10]
+    seen.clear()
+    fit(model, train, replace(PROTOCOL, epochs=1, batch_size=50), seeds)
+    assert seen == [21]
+
+
 def test_a_trial_reports_what_happened() -> None:
     conditions = ["frozen_random", "fluid_random"]
     result = train_trial("vit", 1, conditions, replace(PROTOCOL, lr=0.05), IMAGES, LABELS)
@@ -184,7 +197,8 @@ def test_curves_of_several_networks_do_not_depend_on_the_number_of_processes() -
     ("name", "value", "message"),
     [
         ("epochs", 0, "epochs must be at least 1, got 0"),
-        ("n_train", 0, "n_train must be at least 1, got 0"),
+        ("n_train", 1, "n_train must be at least 2, got 1"),
+        ("batch_size", 1, "batch_size must be at least 2, got 1"),
         ("lr", 0.0, "lr must be finite and greater than 0"),
         ("epsilon", -1.0, "epsilon must be finite and greater than 0"),
         ("reset", "mirror", "mirror"),
