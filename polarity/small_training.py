@@ -74,9 +74,7 @@ CONDITIONS: Mapping[str, Recipe] = MappingProxyType(
         "fluid_random": Recipe(None, False),
         "frozen_donor_gains": Recipe("same", True, ("weights", "gains")),
         "frozen_random_gains": Recipe(None, True, ("weights", "gains")),
-        "frozen_biases": Recipe(None, True, ("biases",)),
-        "frozen_gains": Recipe(None, True, ("gains",)),
-        "frozen_position": Recipe(None, True, ("position",)),
+        "frozen_rest": Recipe(None, True, KINDS[1:]),
         "frozen_everything": Recipe(None, True, KINDS),
     }
 )
