@@ -30,11 +30,10 @@ DIRECTIVE = re.compile(r"^\.\. (?:auto|py:)(\w+):: (polarity[\w.]*)", re.MULTILI
 
 
 def modules() -> Iterator[ModuleType]:
-    """Yield every module of the package, but for those that run as a program when imported."""
+    """Yield every module of the package."""
     yield polarity
     for found in pkgutil.walk_packages(polarity.__path__, "polarity."):
-        if not found.name.endswith("__main__"):
-            yield importlib.import_module(found.name)
+        yield importlib.import_module(found.name)
 
 
 MODULES = {module.__name__: module for module in modules()}
