@@ -187,7 +187,7 @@ def scores_figure(
             ax.imshow(np.sign(picture), cmap=signs, vmin=-1, vmax=1, aspect="auto")
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-            if row is axes[0]:
+            if pictures is before:
                 ax.set_title(title, loc="center", fontsize=10)
         row[0].set_ylabel(name)
     patches = [Patch(facecolor=signs(1.0), label="+"), Patch(facecolor=signs(0.0), label="−")]
