@@ -21,6 +21,8 @@ import torch
 import xarray as xr
 
 import polarity
+from polarity.donors import DONORS
+from polarity.ensemble import CONDITIONS
 from polarity.publishing.environment import repository_root
 
 ROOT = repository_root()
@@ -264,6 +266,21 @@ def test_no_attribute_begins_like_a_type() -> None:
     }
     assert "polarity.FreezeSGD.active" in found and "polarity.donors.DONORS" in found
     assert not {path: text for path, text in found.items() if ":" in text}
+
+
+def test_constants_are_shown_from_where_they_are_assigned() -> None:
+    """Elsewhere their docstrings are not found; there the page itself must say what they are."""
+    for page in PAGES:
+        for kind, path in DIRECTIVE.findall(page.read_text(encoding="utf-8")):
+            module, _, name = path.rpartition(".")
+            if kind == "data" and f".. autodata:: {path}" in page.read_text(encoding="utf-8"):
+                assert name in described(str(MODULES[module].__file__)), path
+
+
+def test_the_page_names_every_donor() -> None:
+    text = (ROOT / "book" / "api_experiments.md").read_text(encoding="utf-8")
+    for name in (*DONORS, *CONDITIONS):
+        assert f'"{name}"' in text, name
 
 
 def test_no_name_is_on_the_pages_twice() -> None:
