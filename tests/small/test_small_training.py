@@ -129,7 +129,9 @@ def test_donors_learn_and_begin_alike() -> None:
     same, other = (untrained[name].state_dict() for name in ("same", "other"))
     for name in same:
         torch.testing.assert_close(same[name], other[name], rtol=0, atol=1e-9)
-    donors = train_donors("gru", dealt, replace(PROTOCOL, donor_epochs=40), seeds)
+    donors = train_donors(
+        "gru", dealt, replace(PROTOCOL, donor_epochs=40, donor_batch_size=10), seeds
+    )
     for name, task in (("same", dealt.same), ("other", dealt.other)):
         right = donors[name](task.images).argmax(1) == task.labels
         assert right.float().mean() > 0.9, name
