@@ -52,16 +52,18 @@ def test_a_deal_gives_no_image_and_no_digit_twice() -> None:
 
 def test_labels_name_the_dealt_digits_alike_in_every_part() -> None:
     dealt = deal(IMAGES, LABELS, 20, seed=3)
-    digit_of: dict[int, set[int]] = {}
-    for task in (dealt.train, dealt.validation, dealt.same):
-        for image, label in zip(task.images, task.labels, strict=True):
-            digit = int(LABELS[round(120 * float(image[7, 7]))])
-            digit_of.setdefault(int(label), set()).add(digit)
-    assert all(len(digits) == 1 for digits in digit_of.values())
-    own = set().union(*digit_of.values())
-    others = {int(LABELS[i]) for i in identities(dealt.other.images)}
-    assert len(own) == 5
-    assert not own & others
+    own, other = (
+        {
+            (int(label), int(LABELS[round(120 * float(image[7, 7]))]))
+            for task in tasks
+            for image, label in zip(task.images, task.labels, strict=True)
+        }
+        for tasks in ((dealt.train, dealt.validation, dealt.same), (dealt.other,))
+    )
+    for pairs in (own, other):
+        assert {label for label, _ in pairs} == set(range(5))
+        assert len(pairs) == len({digit for _, digit in pairs}) == 5
+    assert not {digit for _, digit in own} & {digit for _, digit in other}
 
 
 def test_a_deal_needs_images_to_validate_on() -> None:
@@ -169,6 +171,8 @@ def test_a_trial_reports_what_happened() -> None:
     assert set(result.gains) == {"same_donor", "other_donor", *conditions}
     assert result.lost["frozen_random"] == 0 < result.lost["fluid_random"] < 1
     assert 0 < result.scores["frozen_random"] < 1
+    still = train_trial("vit", 1, conditions, replace(PROTOCOL, lr=1e-12), IMAGES, LABELS)
+    assert set(still.scores.values()) == {0}
     with pytest.raises(ValueError, match=r"condition must be one of .* got 'frozen'"):
         train_trial("vit", 1, ["frozen"], PROTOCOL, IMAGES, LABELS)
     with pytest.raises(ValueError, match=r"network must be one of .* got 'mlp'"):

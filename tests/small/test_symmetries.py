@@ -96,6 +96,20 @@ def rank(rows: list[int]) -> int:
     return found
 
 
+def test_no_group_is_forgotten() -> None:
+    counts = {
+        name: {what: len(groups) for what, groups in symmetries(make(5)).items()}
+        for name, make in NETWORKS.items()
+    }
+    assert counts["resnet"] == {"a channel and its gain": 8 * (1 + 4 + 2 * 5 + 4 * 5 + 8 * 5)}
+    assert counts["vit"] == {
+        "a query and its key": 2 * 32,
+        "a value and what reads it": 2 * 32,
+        "a normalised feature and what reads it": (2 * 2 + 1) * 32,
+    }
+    assert counts["gru"] == {"a unit of the state and what reads it": 48}
+
+
 def test_flipping_twice_changes_nothing() -> None:
     model = stirred(DigitGRU(3, 5))
     groups = symmetries(model)["a unit of the state and what reads it"]
