@@ -27,6 +27,7 @@ FLOORS: dict[str, int] = {
     "polarity.ensemble": 2,
     "polarity.donors": 2,
     "polarity.images": 2,
+    "polarity.small": 2,
     "polarity.results": 2,
     "polarity.sweep": 2,
     # the command line reaches every floor

@@ -1,7 +1,7 @@
 """The figures of the page on other architectures; every function returns a figure.
 
 Panels stand above each other, so that they can be read on a telephone. Curves are those of
-:func:`polarity.small_training.train_digits`, gains those of :func:`~.transfer.mean_gain`.
+:func:`polarity.small.training.train_digits`, gains those of :func:`~.transfer.mean_gain`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from torch import nn
 
 from polarity import PolarityTemplate
 from polarity.core import weight_names
-from polarity.small_networks import NETWORKS, DigitGRU, DigitViT, ResNet18
+from polarity.small.networks import NETWORKS, DigitGRU, DigitViT, ResNet18
 
 IMAGES = torch.rand(7, 8, 8, generator=torch.Generator().manual_seed(0))
 

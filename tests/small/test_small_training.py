@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from polarity import PolarityTemplate
-from polarity.small_networks import NETWORKS, DigitViT
-from polarity.small_training import (
+from polarity.small.networks import NETWORKS, DigitViT
+from polarity.small.training import (
     CONDITIONS,
     KINDS,
     DigitsProtocol,

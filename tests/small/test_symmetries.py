@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from polarity.core import weight_names
-from polarity.small_networks import NETWORKS, DigitGRU, DigitViT, ResNet18
-from polarity.symmetries import Part, flip_, score_matrices, symmetries
+from polarity.small.networks import NETWORKS, DigitGRU, DigitViT, ResNet18
+from polarity.small.symmetries import Part, flip_, score_matrices, symmetries
 
 SMALL = {
     "resnet": lambda: ResNet18(3, 1),

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._checks import one_of, positive, whole_number
-from .core import FreezeSGD, PolarityTemplate, weight_names
-from .core.reset import check_rule
-from .small_networks import HEAD, NETWORKS, DigitViT
+from .._checks import one_of, positive, whole_number
+from ..core import FreezeSGD, PolarityTemplate, weight_names
+from ..core.reset import check_rule
+from .networks import HEAD, NETWORKS, DigitViT
 from .symmetries import score_matrices
 
 __all__ = [
@@ -383,7 +383,7 @@ def train_trial(
     Parameters
     ----------
     network
-        A name of :data:`~polarity.small_networks.NETWORKS`.
+        A name of :data:`~polarity.small.networks.NETWORKS`.
     trial
         Its number; with the protocol's seed it decides every draw.
     conditions

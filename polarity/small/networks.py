@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._checks import whole_number
+from .._checks import whole_number
 
 __all__ = ["HEAD", "NETWORKS", "DigitGRU", "DigitViT", "ResNet18"]
 

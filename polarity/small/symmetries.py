@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from .small_networks import Block, DigitGRU, DigitViT, ResNet18
+from .networks import Block, DigitGRU, DigitViT, ResNet18
 
 __all__ = ["Part", "flip_", "score_matrices", "symmetries"]
 
@@ -37,7 +37,7 @@ def symmetries(model: nn.Module) -> dict[str, list[Group]]:
     Parameters
     ----------
     model
-        A network of :mod:`~polarity.small_networks`.
+        A network of :mod:`~polarity.small.networks`.
 
     Returns
     -------
