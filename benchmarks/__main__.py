@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from .contestants import contestants
+from .files import template_files
 from .grid import measure_grid
 from .images import image_steps
 from .measure import load, machine
@@ -19,6 +20,7 @@ from .race import STEPS, Result, race
 from .task import Task
 
 SIZES = (60, 500)
+PARTS = ("race", "grid", "images", "files")
 RESULTS = Path("benchmarks") / "results"  # below the current directory
 
 
@@ -29,16 +31,22 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description="Train the same XOR-5D networks (5-64-1, 50 trials, 3 conditions, 100 epochs) "
         "by this package's trainer, its batched form, PyTorch one by one, and JAX; then the whole "
         "grid once, in a fresh process with nothing compiled; then a training step of AlexNet with "
-        "its reset. Prints medians and quartiles.",
+        "its reset; then AlexNet's template as a file. Prints medians and quartiles.",
         epilog="Other work on the machine disturbs the seconds more than the ratios, because the "
         "contestants take turns.",
     )
-    parser.add_argument("--images-only", action="store_true", help="only AlexNet's training step")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        metavar="PART",
+        help=f"measure these alone, of {', '.join(PARTS)} (default: all)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="repetitions (default: 5)")
     parser.add_argument(
         "--sample", type=int, default=1, help="trials per condition of the one-by-one loop"
     )
-    parser.add_argument("--no-grid", action="store_true", help="leave the whole grid out")
     parser.add_argument(
         "--quick", action="store_true", help="a minute: 20 epochs, two rounds, a small grid"
     )
@@ -114,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     versions = ", ".join(f"{name} {number}" for name, number in here["versions"].items())
     print(f"{here['processor']}, {here['cores']} cores, {here['system']}")
     print(f"Python {here['python']}, {versions}\n")
-    for n in () if chosen.images_only else SIZES:
+    for n in SIZES if "race" in chosen.only else ():
         task = Task(n)
         if chosen.quick:
             task = task.smaller(epochs=20)
@@ -124,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         bar.clear()
         print(table(task, results), end="\n\n")
         found["tasks"].append(record(task, results))
-    if not (chosen.no_grid or chosen.images_only):
+    if "grid" in chosen.only:
         report("the whole grid, in a fresh process")
         found["grid"] = grid = measure_grid(chosen.quick)
         bar.clear()
@@ -134,21 +142,27 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"({grid['seconds_of_process']:.1f} s with Python's start and imports), "
             f"at most {grid['peak_bytes'] / 2**20:,.0f} MiB of memory\n"
         )
-    report("a training step of AlexNet")
-    steps = image_steps(chosen.rounds, chosen.quick)
-    found["images"] = [step.to_dict() for step in steps]
-    bar.clear()
-    for step in steps:
-        print("\n".join(step.lines), end="\n\n")
+    for part, what, measure in (
+        ("images", "a training step of AlexNet", image_steps),
+        ("files", "template files", template_files),
+    ):
+        if part in chosen.only:
+            report(what)
+            measured = measure(chosen.rounds, chosen.quick)
+            found[part] = [one.to_dict() for one in measured]
+            bar.clear()
+            for one in measured:
+                print("\n".join(one.lines), end="\n\n")
     bar.close()
     found["load_after"] = load()
-    for contestant in () if chosen.images_only else field:
-        print(f"{contestant.name}: {contestant.remark}.")
-    print("preparation: compilation or first call, once, not counted in the seconds.")
-    print(
-        f"differs by: largest difference in validation loss from ours over {STEPS} steps "
-        "(posCon, 2 trials of each condition)."
-    )
+    if "race" in chosen.only:
+        for contestant in field:
+            print(f"{contestant.name}: {contestant.remark}.")
+        print("preparation: compilation or first call, once, not counted in the seconds.")
+        print(
+            f"differs by: largest difference in validation loss from ours over {STEPS} steps "
+            "(posCon, 2 trials of each condition)."
+        )
     if found["load_before"] is not None:
         print(
             f"Load of the machine: {found['load_before']:.1f} before the run, "

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.files import measure_files
 from benchmarks.images import EPSILON, as_released, measure_step
 from polarity.core.reset import reset_
 
@@ -28,3 +29,11 @@ def test_a_step_is_measured() -> None:
     step = measure_step("alexnet_64", 2, "float32", "cpu", rounds=1)
     assert all(x.median > 0 for x in (step.rate, step.ceiling, step.reset, step.released))
     assert len(step.lines) == 5 and "the released code's way" in step.lines[-1]
+
+
+def test_template_files_are_measured() -> None:
+    files = measure_files("alexnet_64", "1.6 bits", rounds=1)
+    assert files.template_bytes < 1.62 * files.weights / 8 + 10_000  # and the header
+    assert files.weights_bytes > 4 * files.weights
+    assert all(x.median > 0 for x in (files.save, files.load, files.torch_save, files.torch_load))
+    assert len(files.lines) == 4 and "torch.save" in files.lines[1]

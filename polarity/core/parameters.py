@@ -11,6 +11,7 @@ Three questions every template asks of a model, answered once:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
@@ -99,7 +100,8 @@ def canonical(names: Iterable[str]) -> dict[str, str]:
             break
         plain = bare
     if len(set(plain.values())) < len(plain):
-        twice = [n for n, name in plain.items() if list(plain.values()).count(name) > 1]
+        times = Counter(plain.values())
+        twice = [name for name, short in plain.items() if times[short] > 1]
         raise ValueError(f"names differ by a wrapper's prefix alone: {', '.join(twice)}")
     return plain
 

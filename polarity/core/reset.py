@@ -23,6 +23,14 @@ __all__ = ["RESET_RULES", "Rule", "flip", "posCon", "posRand", "reset_", "violat
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """The dtypes of weights that have a polarity here."""
 
+_BITS = {
+    torch.float16: torch.int16,
+    torch.bfloat16: torch.int16,
+    torch.float32: torch.int32,
+    torch.float64: torch.int64,
+}
+_BLOCK = 1 << 17  # weights: what is held of a block fits a core's own cache
+
 Rule: TypeAlias = Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor]
 """``rule(weight, template, epsilon, generator)`` -> replacements, broadcastable to ``weight``.
 
@@ -168,7 +176,8 @@ def reset_(
     -----
     Afterwards no weight violates the template. NaN stays NaN; all other weights keep their bits.
 
-    On a processor only the violators are worked on, in row order. On an accelerator the whole layer
+    On a processor only the violators are worked on, in row order (a layer that is not contiguous
+    is copied for it). On an accelerator the whole layer
     is, because counting the violators would make the host wait; ``posRand`` then draws for every
     weight. Hence the stream of draws differs between devices, as torch's generators do anyway.
 
@@ -187,23 +196,52 @@ def reset_(
             f"template must have the weight's shape {tuple(weight.shape)}, "
             f"got {tuple(template.shape)}"
         )
-    if weight.device.type == "cpu" and weight.dim():
-        # This misses no violator and reads everything once. What else it finds, zeros, NaN and
-        # unconstrained weights, is sorted out among the few; numpy finds these faster than torch.
-        differ = (weight < 0) != (template < 0)
-        found = torch.from_numpy(np.flatnonzero(differ.contiguous().numpy()))
-        at = torch.unravel_index(found, weight.shape)
-        wrong = violators(weight[at], template[at].to(weight.dtype))
-        at = tuple(index[wrong] for index in at)
-        signs = template[at].to(weight.dtype)
-        weight[at] = RESET_RULES[rule](weight[at], signs, epsilon, generator)
-        return torch.tensor(len(signs))
+    if weight.device.type == "cpu":
+        return torch.tensor(_reset_few(weight, template, RESET_RULES[rule], epsilon, generator))
 
     template = template.to(weight.dtype)
     wrong = violators(weight, template)
     replacement = RESET_RULES[rule](weight, template, epsilon, generator)
     torch.where(wrong, replacement, weight, out=weight)
     return wrong.count_nonzero()
+
+
+def _reset_few(
+    weight: Tensor, template: Tensor, rule: Rule, epsilon: float, generator: torch.Generator | None
+) -> int:
+    """Reset the violators of a layer on a processor, in row order, and return their number."""
+    flat, entries = weight.contiguous().view(-1), template.contiguous().view(-1)
+    at, found, signs = _differing(flat, entries)
+    wrong = violators(found, signs)
+    if not wrong.all():
+        at, found, signs = at[wrong], found[wrong], signs[wrong]
+    flat[at] = rule(found, signs, epsilon, generator)
+    if not weight.is_contiguous():
+        weight.copy_(flat.view(weight.shape))
+    return len(at)
+
+
+def _differing(weight: Tensor, template: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where the sign bits of a flat layer and its template differ, and both entries there.
+
+    No violator is missed. What else is found, zeros, NaN and unconstrained weights, is for the
+    caller to sort out.
+    """
+    # A block at a time, which fits a core's own cache, so that main memory is read once: three
+    # times as fast as torch on whole layers by two threads. Bits, because NumPy knows no bfloat16.
+    bits = weight.view(_BITS[weight.dtype]).numpy()
+    signs = template.to(torch.int8).numpy()
+    found = [(np.empty(0, dtype=np.int64), bits[:0], signs[:0])]
+    for start in range(0, bits.size, _BLOCK):
+        here, there = bits[start : start + _BLOCK], signs[start : start + _BLOCK]
+        differ = here < 0
+        differ ^= there < 0
+        at = np.flatnonzero(differ)
+        found.append((at + start, here[at], there[at]))
+    places, weights, entries = (
+        torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True)
+    )
+    return places, weights.view(weight.dtype), entries.to(weight.dtype)
 
 
 def check_rule(rule: str) -> None:

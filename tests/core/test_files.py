@@ -24,8 +24,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from polarity import PolarityTemplate
-from polarity.core import files
-from polarity.core.files import DamagedFileError, FileVersionError, TemplateFileError
+from polarity.core import DamagedFileError, FileVersionError, TemplateFileError, files
 
 ALEXNET = {
     "features.0.weight": (64, 3, 11, 11),

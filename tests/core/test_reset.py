@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from polarity import RESET_RULES, reset_
+from polarity.core import reset
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 EPSILON = 1e-3
@@ -243,3 +244,24 @@ def test_shapes_must_be_equal_not_broadcastable() -> None:
 def test_weights_must_be_floats(dtype: torch.dtype) -> None:
     with pytest.raises(TypeError, match=f"float16, bfloat16, float32, float64, got {dtype}"):
         reset_(torch.ones(2, dtype=dtype), torch.ones(2), "zero")
+
+
+@every_dtype
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "channels last"])
+def test_large_layers_are_searched_block_by_block(dtype: torch.dtype, layout: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = (7, 3, 100, 2 * reset._BLOCK // 2000 + 1)  # two blocks and part of a third
+    before = torch.randn(shape, generator=generator).to(dtype)
+    before.view(-1)[:: reset._BLOCK] = 1.0  # the first and the last of every block violate
+    before.view(-1)[reset._BLOCK - 1 :: reset._BLOCK] = -1.0
+    template = torch.randint(-1, 2, shape, generator=generator, dtype=torch.int8)
+    template.view(-1)[:: reset._BLOCK] = -1
+    template.view(-1)[reset._BLOCK - 1 :: reset._BLOCK] = 1
+    if layout == "transposed":
+        before, template = before.transpose(0, 3), template.transpose(0, 3)
+    weight = before.clone(
+        memory_format=torch.channels_last if layout == "channels last" else torch.preserve_format
+    )
+    wrong = reset.violators(before, template)
+    assert reset_(weight, template, "flip") == wrong.sum() > 0
+    torch.testing.assert_close(weight, torch.where(wrong, -before, before), rtol=0, atol=0)
