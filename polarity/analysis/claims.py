@@ -349,8 +349,13 @@ _CLAIMS = (
 CLAIMS: Mapping[str, Claim] = {claim.id: claim for claim in _CLAIMS}
 """Every claim of the ledger, by its identifier, in the order of the paper."""
 
-_CSS = {"reproduced": "reproduced", "partly": "partly", "not reproduced": "not"}
-_MARK = {"reproduced": "✓", "partly": "≈", "not reproduced": "✗"}
+_CSS = {
+    "reproduced": "reproduced",
+    "partly": "partly",
+    "undecided": "undecided",
+    "not reproduced": "not",
+}
+_MARK = {"reproduced": "✓", "partly": "≈", "undecided": "?", "not reproduced": "✗"}
 
 
 @dataclass(frozen=True)
@@ -365,7 +370,7 @@ class Verdict:
     def explanation(self) -> str:
         """The rule in words, or why it could not be applied."""
         if math.isnan(self.estimate.value):
-            return "not reproduced, because the value is undefined in this run"
+            return "undecided, because the value is undefined in this run"
         return self.claim.rule.describe(self.claim.spec)
 
     @property
@@ -411,7 +416,7 @@ class Verdict:
 def judge(claim_id: str, estimate: Estimate) -> Verdict:
     """Set ``estimate`` against the claim and decide by its rule.
 
-    An undefined value decides against the claim.
+    An undefined value decides nothing.
 
     Raises
     ------
@@ -423,7 +428,7 @@ def judge(claim_id: str, estimate: Estimate) -> Verdict:
     except KeyError:
         raise KeyError(f"no claim {claim_id!r}; the ledger holds {', '.join(CLAIMS)}") from None
     undefined = math.isnan(estimate.value) or math.isnan(estimate.low)
-    outcome: Outcome = "not reproduced" if undefined else claim.rule.decide(estimate)
+    outcome: Outcome = "undecided" if undefined else claim.rule.decide(estimate)
     return Verdict(claim, estimate, outcome)
 
 

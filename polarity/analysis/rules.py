@@ -8,9 +8,13 @@ from typing import Literal, Protocol
 
 from .estimate import Estimate
 
-Outcome = Literal["reproduced", "partly", "not reproduced"]
-OUTCOMES: tuple[Outcome, ...] = ("reproduced", "partly", "not reproduced")
-"""What a rule can say of a claim."""
+Outcome = Literal["reproduced", "partly", "undecided", "not reproduced"]
+OUTCOMES: tuple[Outcome, ...] = ("reproduced", "partly", "undecided", "not reproduced")
+"""What a rule can say of a claim.
+
+In turn: the whole interval fulfils it; the value alone does; the value does not, but a part of the
+interval; not even that.
+"""
 
 
 class Rule(Protocol):
@@ -23,6 +27,11 @@ class Rule(Protocol):
     def describe(self, spec: str) -> str:
         """The rule in words; ``spec`` formats its numbers."""
         ...
+
+
+def _short_of_it(value_does: bool, interval_reaches: bool) -> Outcome:
+    """The outcome where not the whole interval fulfils a rule."""
+    return "partly" if value_does else "undecided" if interval_reaches else "not reproduced"
 
 
 def _plain(value: float, spec: str) -> str:
@@ -41,13 +50,13 @@ class Below:
         """See the class."""
         if estimate.high < self.bound:
             return "reproduced"
-        return "partly" if estimate.value < self.bound else "not reproduced"
+        return _short_of_it(estimate.value < self.bound, estimate.low < self.bound)
 
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
             f"reproduced if the whole interval lies below {_plain(self.bound, spec)}, "
-            "partly if only the value does"
+            "partly if only the value does, undecided if only a part of the interval does"
         )
 
 
@@ -61,13 +70,13 @@ class Above:
         """See the class."""
         if estimate.low > self.bound:
             return "reproduced"
-        return "partly" if estimate.value > self.bound else "not reproduced"
+        return _short_of_it(estimate.value > self.bound, estimate.high > self.bound)
 
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
             f"reproduced if the whole interval lies above {_plain(self.bound, spec)}, "
-            "partly if only the value does"
+            "partly if only the value does, undecided if only a part of the interval does"
         )
 
 
@@ -81,13 +90,14 @@ class Within:
         """See the class."""
         if -self.margin < estimate.low and estimate.high < self.margin:
             return "reproduced"
-        return "partly" if abs(estimate.value) < self.margin else "not reproduced"
+        reaches = estimate.low < self.margin and -self.margin < estimate.high
+        return _short_of_it(abs(estimate.value) < self.margin, reaches)
 
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
             f"reproduced if the whole interval lies within ±{_plain(self.margin, spec)}, "
-            "partly if only the value does"
+            "partly if only the value does, undecided if only a part of the interval does"
         )
 
 
@@ -105,13 +115,14 @@ class RatioLike:
         contains = estimate.low <= self.published <= estimate.high
         if contains and estimate.high < 1:
             return "reproduced"
-        return "partly" if contains or estimate.value < 1 else "not reproduced"
+        return _short_of_it(contains or estimate.value < 1, estimate.low < 1)
 
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
             f"reproduced if the interval holds {_plain(self.published, spec)} and lies wholly "
-            f"below {_plain(1.0, spec)}, partly if it does one of these or the value lies below"
+            f"below {_plain(1.0, spec)}, partly if it does one of these or the value lies below, "
+            "undecided if only a part of it does"
         )
 
 
@@ -119,7 +130,7 @@ class RatioLike:
 class Equals:
     """For a count: reproduced if the value and the whole interval are ``number``.
 
-    Partly if the interval holds it.
+    Partly if only the value is.
     """
 
     number: float
@@ -128,8 +139,12 @@ class Equals:
         """See the class."""
         if estimate.low == estimate.value == estimate.high == self.number:
             return "reproduced"
-        return "partly" if estimate.low <= self.number <= estimate.high else "not reproduced"
+        reaches = estimate.low <= self.number <= estimate.high
+        return _short_of_it(estimate.value == self.number, reaches)
 
     def describe(self, spec: str) -> str:
         """The rule in words."""
-        return f"reproduced if it is {_plain(self.number, spec)}, partly if the interval holds that"
+        return (
+            f"reproduced if value and interval are {_plain(self.number, spec)}, partly if only "
+            "the value is, undecided if only the interval holds that"
+        )

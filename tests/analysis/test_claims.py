@@ -19,20 +19,27 @@ def estimate(value: float, low: float, high: float) -> Estimate:
         (Below(0), (-2, -3, -1), "reproduced"),
         (Below(0), (-2, -3, 1), "partly"),
         (Below(0), (-2, -3, 0), "partly"),
-        (Below(0), (0, -3, 3), "not reproduced"),
+        (Below(0), (0, -3, 3), "undecided"),
+        (Below(0), (0, 0, 3), "not reproduced"),
         (Below(1), (0.5, 0.2, math.inf), "partly"),
         (Above(0.99), (0.995, 0.991, 1), "reproduced"),
         (Above(0.99), (0.995, 0.98, 1), "partly"),
-        (Above(0.99), (0.97, 0.95, 0.995), "not reproduced"),
+        (Above(0.99), (0.97, 0.95, 0.995), "undecided"),
+        (Above(0.99), (0.97, 0.95, 0.99), "not reproduced"),
         (Within(0.05), (0.0, -0.04, 0.04), "reproduced"),
         (Within(0.05), (0.0, -0.06, 0.04), "partly"),
-        (Within(0.05), (0.06, 0.01, 0.09), "not reproduced"),
+        (Within(0.05), (0.06, 0.01, 0.09), "undecided"),
+        (Within(0.05), (-0.06, -0.09, -0.01), "undecided"),
+        (Within(0.05), (0.06, 0.05, 0.09), "not reproduced"),
+        (Within(0.05), (-0.06, -0.09, -0.05), "not reproduced"),
         (RatioLike(0.58), (0.6, 0.5, 0.9), "reproduced"),
         (RatioLike(0.58), (0.6, 0.5, 1.1), "partly"),
         (RatioLike(0.58), (0.8, 0.7, 0.9), "partly"),
+        (RatioLike(0.58), (1.2, 0.9, 1.4), "undecided"),
         (RatioLike(0.58), (1.2, 1.1, 1.4), "not reproduced"),
         (Equals(3), (3, 3, 3), "reproduced"),
         (Equals(3), (3, 2, 3), "partly"),
+        (Equals(3), (2, 2, 3), "undecided"),
         (Equals(3), (4, 4, 4), "not reproduced"),
     ],
 )
@@ -62,9 +69,9 @@ def test_ids_name_their_page():
     }
 
 
-def test_undefined_value_decides_against_the_claim():
+def test_undefined_value_decides_nothing():
     verdict = judge("xor5d.time_60", estimate(math.nan, math.nan, math.nan))
-    assert verdict.outcome == "not reproduced"
+    assert verdict.outcome == "undecided"
     assert "undefined" in verdict.explanation and "undefined" in verdict.ours
 
 
