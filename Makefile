@@ -27,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Modules of another Python must not leak into this one.
 unexport PYTHONPATH PYTHONHOME MPLBACKEND
 
-.PHONY: help venv book smoke test data bench lock clean distclean
+.PHONY: help venv book smoke test check audit data bench lock clean distclean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,16 @@ test: $(READY) ## run all tests; they include `make smoke` (ARGS="-k reset -x")
 	@mkdir -p .cache
 	@MPLBACKEND=agg $(PY) -m pytest $(ARGS)
 
+check: $(VENV)/.lint ## style, types, and that the tests of the core reach its branches
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check polarity tests benchmarks
+	@$(VENV)/bin/mypy
+	@mkdir -p .cache
+	@MPLBACKEND=agg $(PY) -m pytest -q tests/core --cov --cov-report=term-missing:skip-covered
+
+audit: $(VENV)/.lint ## known vulnerabilities of the locked dependencies; asks PyPI
+	@$(VENV)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip $(ARGS)
+
 data: $(READY) ## which data sets and donors are there, where, and how to get the rest
 	@$(PY) -m polarity data $(ARGS)
 
@@ -55,7 +65,7 @@ venv: $(READY) ## make .venv from constraints.txt; done by the others on demand
 # environment is what an interrupted set-up left, and is made anew.
 $(READY): pyproject.toml constraints.txt
 	@if [ -e $(READY) ] && $(PY) -c pass 2>/dev/null; then \
-	  echo "Bringing $(VENV) up to date"; rm -f $(READY) $(VENV)/.bench; \
+	  echo "Bringing $(VENV) up to date"; rm -f $(READY) $(VENV)/.bench $(VENV)/.lint; \
 	else \
 	  command -v "$(PYTHON)" >/dev/null 2>&1 || { \
 	    echo "There is no $(PYTHON). Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python"; \
@@ -71,6 +81,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(PY) -m pip install --quiet -c constraints.txt setuptools wheel
 	$(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[test]'
 	@touch $(READY)
+
+$(VENV)/.lint: $(READY)
+	$(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[lint]'
+	@touch $@
 
 $(VENV)/.bench: $(READY)
 	$(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[bench]'

@@ -40,8 +40,8 @@ def torchvision() -> ModuleType:
     # What the failed import left behind would not become part of the next one.
     for name in [name for name in sys.modules if name.startswith("torchvision.")]:
         del sys.modules[name]
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    library = torch.library.Library("torchvision", "DEF")
     for schema in SCHEMAS:
-        library.define(schema)  # type: ignore[no-untyped-call]
+        library.define(schema)
     _declared.append(library)
     return importlib.import_module("torchvision")

@@ -197,19 +197,24 @@ def reset_(
             f"got {tuple(template.shape)}"
         )
     if weight.device.type == "cpu":
-        return torch.tensor(_reset_few(weight, template, RESET_RULES[rule], epsilon, generator))
+        return _reset_few(weight, template, RESET_RULES[rule], epsilon, generator)
+    return _reset_unseen(weight, template, RESET_RULES[rule], epsilon, generator)
 
+
+def _reset_unseen(
+    weight: Tensor, template: Tensor, rule: Rule, epsilon: float, generator: torch.Generator | None
+) -> Tensor:
+    """Reset a layer on any device, without asking which weights are violators."""
     template = template.to(weight.dtype)
     wrong = violators(weight, template)
-    replacement = RESET_RULES[rule](weight, template, epsilon, generator)
-    torch.where(wrong, replacement, weight, out=weight)
+    torch.where(wrong, rule(weight, template, epsilon, generator), weight, out=weight)
     return wrong.count_nonzero()
 
 
 def _reset_few(
     weight: Tensor, template: Tensor, rule: Rule, epsilon: float, generator: torch.Generator | None
-) -> int:
-    """Reset the violators of a layer on a processor, in row order, and return their number."""
+) -> Tensor:
+    """Reset the violators of a layer on a processor, in row order."""
     flat, entries = weight.contiguous().view(-1), template.contiguous().view(-1)
     at, found, signs = _differing(flat, entries)
     wrong = violators(found, signs)
@@ -218,7 +223,7 @@ def _reset_few(
     flat[at] = rule(found, signs, epsilon, generator)
     if not weight.is_contiguous():
         weight.copy_(flat.view(weight.shape))
-    return len(at)
+    return torch.tensor(len(at))
 
 
 def _differing(weight: Tensor, template: Tensor) -> tuple[Tensor, Tensor, Tensor]:

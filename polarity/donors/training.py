@@ -125,7 +125,8 @@ def train_donor(
     for layer in model.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = recipe.dropout
-    model.to(device=device, memory_format=torch.channels_last)
+    model.to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = len(train) // recipe.batch_size
     optimizer = torch.optim.AdamW(
         model.parameters(),

@@ -99,7 +99,8 @@ class Training:
         self.test = test.first(protocol.n_val).to(self.device)
         self.size = ARCHITECTURES[protocol.architecture].image_size
         begun = start(protocol, n, trial, condition, donor=donor, classes=len(data.classes))
-        self.model = begun.model.to(device=self.device, memory_format=torch.channels_last)
+        self.model = begun.model.to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=protocol.lr, eps=1e-7, fused=True
         )

@@ -194,10 +194,12 @@ class Store:
         arrays = {name: np.full(lead + rest, np.nan, np.float32) for name, rest in shapes.items()}
         column = {epoch: i for i, epoch in enumerate(epochs)}
         for run in runs:
-            at = tuple(axis.index(run.identity[name]) for name, axis in axes.items())
+            at: tuple[int, ...] = tuple(
+                axis.index(run.identity[name]) for name, axis in axes.items()
+            )
             where = [column[epoch] for epoch in run.epoch]
             for name in ("val_loss", "val_accuracy"):
-                arrays[name][(*at, where)] = getattr(run, name)
+                arrays[name][at][where] = getattr(run, name)
             arrays["train_loss"][at][: len(run.train_loss)] = run.train_loss
             if len(run.flipped):
                 arrays["flipped"][at][: len(run.flipped)] = run.flipped

@@ -265,3 +265,22 @@ def test_large_layers_are_searched_block_by_block(dtype: torch.dtype, layout: st
     wrong = reset.violators(before, template)
     assert reset_(weight, template, "flip") == wrong.sum() > 0
     torch.testing.assert_close(weight, torch.where(wrong, -before, before), rtol=0, atol=0)
+
+
+@every_rule
+@every_dtype
+def test_the_way_of_accelerators_agrees(rule: str, dtype: torch.dtype) -> None:
+    before, template = case(dtype=dtype)
+    before.view(-1)[:3] = math.nan
+    few, unseen = before.clone(), before.clone()
+    count = reset_(few, template, rule, EPSILON)
+    generator = torch.Generator().manual_seed(0)
+    seen = reset._reset_unseen(unseen, template, RESET_RULES[rule], EPSILON, generator)
+    assert seen == count > 0 and seen.dtype == count.dtype
+    if rule == "posRand":  # other draws
+        wrong = reset.violators(before, template)
+        assert torch.equal(few[~wrong].nan_to_num(), unseen[~wrong].nan_to_num())
+        assert torch.equal(few[wrong].sign(), unseen[wrong].sign())
+        assert float(unseen[wrong].abs().max()) <= EPSILON
+    else:
+        torch.testing.assert_close(few, unseen, rtol=0, atol=0, equal_nan=True)
