@@ -77,8 +77,7 @@ def scores_figure(panels: Mapping[str, Sequence[Score]], trials: int) -> Figure:
     for letter, ax, names, (driver, scores) in zip("ABC", axes, rows, panels.items(), strict=False):
         for score in scores:
             style, error = POLARITIES[score.polarity], score.error
-            y = names.index(score.approach)
-            y += 0.24 * (list(POLARITIES).index(score.polarity) - 0.5)
+            y = names.index(score.approach) + 0.24 * (list(POLARITIES).index(score.polarity) - 0.5)
             seen = ax.get_legend_handles_labels()[1]
             ax.plot(
                 error.value, y, color=style.color, marker=style.marker, linestyle="none",
