@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polarity import PolarityTemplate, reset_
+from polarity import FreezeSGD, PolarityTemplate
 from polarity.networks import ARCHITECTURES, alexnet, forward_operations, initialise_
 
 from .measure import Spread, seconds
@@ -111,19 +111,23 @@ def measure_step(
         optimizer.step()
         _wait(device)
 
-    signs = {name: sign.to(device) for name, sign in template.items()}
+    freeze = FreezeSGD(model, optimizer, template)
+    freeze.remove()  # a step alone is timed, and the reset after it alone
     layers = dict(model.named_parameters())
-    counts: dict[str, Tensor] = {}
     host = {name: sign.cpu().numpy() for name, sign in template.items()}
     draws = np.random.default_rng(0)
 
     shares: list[float] = []
-    weights = template.num_bits
+    weights, resets = template.num_bits, 0
 
     def ours() -> None:
-        for name, sign in signs.items():
-            counts[name] = reset_(layers[name].detach(), sign, "posRand", EPSILON)
+        freeze._reset_layers()
         _wait(device)
+
+    def restart() -> None:
+        nonlocal resets
+        ours()
+        resets = sum(freeze.resets.values())
 
     def released() -> None:
         for name, sign in host.items():
@@ -142,12 +146,12 @@ def measure_step(
     for number in range(rounds + 2):
         times = {
             "bare": seconds(step),
-            "ours": _after(step, ours, before=ours),
+            "ours": _after(step, ours, before=restart),
             "released": _after(step, released),
             "product": seconds(product),
         }
         if number >= 2:  # the first rounds warm up
-            shares.append(sum(map(int, counts.values())) / weights)
+            shares.append((sum(freeze.resets.values()) - resets) / weights)
             for name, value in times.items():
                 took[name].append(value)
     operations = 3 * forward_operations(architecture) * batch

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 import polarity
 from polarity.publishing.environment import contained_environment, repository_root
-from polarity.publishing.lock import direct_dependencies, environment_yml, pins
+from polarity.publishing.lock import LEFT_OUT, direct_dependencies, environment_yml, pins
 
 ROOT = repository_root() or Path()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -82,7 +82,7 @@ def test_the_conda_environment_has_the_pins_of_the_lock() -> None:
             found[requirement.name] = specifier.version
     direct = {
         canonicalize_name(requirement.name)
-        for _, requirement in direct_dependencies(ROOT, without=["test", "bench"])
+        for _, requirement in direct_dependencies(ROOT, without=LEFT_OUT)
     }
     assert found == {name: locked[name] for name in direct}
     assert {"-c constraints.txt", "-e ."} <= set(lines)

@@ -112,6 +112,7 @@ class FreezeSGD:
 
         self._layers = self._constrained()
         self._check_start()
+        self._dtypes = {name: slot.parameter.dtype for name, slot, _ in self._layers}
         self._held = _held(optimizer)
         self._resets = {
             name: torch.zeros((), dtype=torch.int64, device=signs.device)
@@ -259,9 +260,10 @@ class FreezeSGD:
         )
 
     def _constrained(self) -> list[Pair]:
-        """Pair every constrained parameter with its signs, in its dtype and on its device."""
+        """Pair every constrained parameter with its signs, on its device."""
         return [
-            Pair(name, slot, signs.to(slot.parameter))
+            # An accelerator takes them in the weight's dtype the fastest, a processor as bytes.
+            Pair(name, slot, signs.to("cpu" if slot.parameter.is_cpu else slot.parameter))
             for name, slot, signs in self.template.pair(self.model, strict=self.strict)
             if signs.any()
         ]
@@ -298,8 +300,9 @@ class FreezeSGD:
                 faults[name] = "was replaced in the model"
             elif id(weight) not in held:
                 faults[name] = "is no longer held by the optimizer"
-            elif (weight.dtype, weight.device) != (signs.dtype, signs.device):
-                now, then = f"{weight.dtype} on {weight.device}", f"{signs.dtype} on {signs.device}"
+            elif (weight.dtype, weight.device) != (self._dtypes[name], signs.device):
+                now = f"{weight.dtype} on {weight.device}"
+                then = f"{self._dtypes[name]} on {signs.device}"
                 faults[name] = f"was cast or moved: it is {now}, and was {then}"
             elif weight.shape != signs.shape:
                 faults[name] = f"was reshaped from {tuple(signs.shape)} to {tuple(weight.shape)}"
