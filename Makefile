@@ -92,7 +92,8 @@ $(VENV)/.bench: $(READY)
 
 lock: $(READY) ## resolve constraints.txt and environment.yml anew (ARGS=--upgrade for newer versions)
 	@$(PY) -m pip install --quiet uv
-	$(PY) -m uv pip compile pyproject.toml --output-file constraints.txt \
+	# pip is the environment's own: whoever installs these pins has one already.
+	$(PY) -m uv pip compile pyproject.toml --output-file constraints.txt --no-emit-package pip \
 	  --custom-compile-command "make lock" $(ARGS)
 	@$(PY) -m polarity.publishing.lock
 
