@@ -208,7 +208,8 @@ def test_nothing_grows_with_the_number_of_steps(rule: str) -> None:
             plain_step(model, optimizer)
         gc.collect()
         live = gc.get_objects()
-        tensors = sum(t.nbytes for t in live if type(t) in (torch.Tensor, nn.Parameter))
+        dense = [t for t in live if type(t) in (torch.Tensor, nn.Parameter) and not t.is_sparse]
+        tensors = sum(t.nbytes for t in dense)
         return tracemalloc.get_traced_memory()[0], len(live), tensors
 
     tracemalloc.start()
@@ -220,4 +221,4 @@ def test_nothing_grows_with_the_number_of_steps(rule: str) -> None:
     assert sum(freeze.resets.values()) > 1000
     # Less than one Python float a step: the interpreter's pools of freed tuples fill slowly.
     assert later - memory < 1400 * 24
-    assert objects_later - objects < 30 and tensors_later == tensors > 0
+    assert objects_later - objects < 30 and 0 < tensors_later <= tensors
