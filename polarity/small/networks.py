@@ -193,4 +193,4 @@ class DigitGRU(nn.Module):
 NETWORKS: Mapping[str, Callable[[int], nn.Module]] = MappingProxyType(
     {"resnet": ResNet18, "vit": DigitViT, "gru": DigitGRU}
 )
-"""The three by name: each takes a number of classes."""
+"""The three by name, each a function of a number of classes."""

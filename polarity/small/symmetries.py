@@ -37,7 +37,7 @@ def symmetries(model: nn.Module) -> dict[str, list[Group]]:
     Parameters
     ----------
     model
-        A network of :mod:`~polarity.small.networks`.
+        One of :data:`~polarity.small.networks.NETWORKS`.
 
     Returns
     -------

@@ -433,21 +433,29 @@ def train_digits(
     Parameters
     ----------
     conditions
-        Network -> names of :data:`CONDITIONS`.
+        Network -> names of conditions, such as ``"frozen_random"``.
     trials
         Network -> number of trials.
-    protocol, images, labels
-        As for :func:`train_trial`.
+    protocol
+        How to train.
+    images, labels
+        All images (n, 8, 8), and their ten classes (n,).
     jobs
         Processes, as joblib counts them: -1 is one for each core. Results do not depend on it.
 
     Returns
     -------
     dict
-        Network -> Dataset. ``val_loss`` and ``val_accuracy`` have dims (condition, trial, epoch);
-        ``lost`` and, with attention, ``scores`` have (condition, trial), as in :class:`Result`;
-        with norms, ``gains`` has (holder, trial, gain), where holders are the conditions and the
-        two donors, and ``gain_start`` (gain) is what every one of them began with.
+        Network -> Dataset. ``val_loss`` and ``val_accuracy`` have dims (condition, trial, epoch).
+        ``lost``, the share of weights that end with another sign than their template's, and, with
+        attention, ``scores``, the share of its score matrices' signs that turned, have (condition,
+        trial). With norms, ``gains`` has (holder, trial, gain), where holders are the conditions
+        and the two donors, and ``gain_start`` (gain) is what every one of them began with.
+
+    Raises
+    ------
+    ValueError
+        If a network or a condition is unknown, or a network lacks what a condition freezes.
     """
     todo = [(network, trial) for network in conditions for trial in range(trials[network])]
     work = (
