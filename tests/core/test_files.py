@@ -496,6 +496,7 @@ MALICE: dict[str, tuple[str, bytes, str]] = {
     "padding bits": ("bits [5]", b"\x20", r"'w': bits beyond its 5 values are not 0"),
     "padding trits": ("trits [3]", bytes([1 + 27]), r"'w': trits beyond its 3 values are not 0"),
     "no trits": ("trits [5]", b"\xf3", r"'w': byte 0 of its content is no number of five trits"),
+    "no trits, just": ("trits [15]", b"\xf2\x10\xf3", r"byte 2 of its content is no number"),
     "no trits, later": ("trits [15]", b"\x00\x01\xff", r"byte 2 of its content is no number"),
     "trits for nothing": ("trits [2]", b"\x02", r"'w': it is written in trits although no value"),
     "trits of nothing": ("trits [0]", b"", r"'w': it is written in trits although no value"),

@@ -456,6 +456,8 @@ def test_a_copy_with_its_freeze_stays_frozen(duplicate: Callable[[Any], Any]) ->
     train(model, optimizer, 10)
     model_2, optimizer_2, freeze_2 = duplicate((model, optimizer, freeze))
     assert freeze_2.model is model_2 and freeze_2.optimizer is optimizer_2 is not optimizer
+    # Neither the hooks nor the identities of the optimizer's parameters, which mean nothing there.
+    assert freeze.__getstate__()["_handles"] is True and freeze.__getstate__()["_held"] == set()
     assert freeze_2.resets == freeze.resets
     train(model, optimizer, 10)
     assert not same(model, model_2)
@@ -543,6 +545,11 @@ def test_seeds() -> None:
         runs.append(model)
     assert same(runs[0], runs[1])
     assert not same(runs[0], runs[2])
+    model, optimizer, template, freeze = frozen(seed=1)
+    freeze.remove()
+    FreezeSGD(model, optimizer, template)  # 0 by default
+    train(model, optimizer, 20)
+    assert same(runs[0], model)
 
 
 # --- bad input ----------------------------------------------------------------------------------

@@ -229,6 +229,22 @@ def test_epsilon_must_fit_the_dtype(epsilon: float, dtype: torch.dtype) -> None:
         reset_(torch.ones(2, dtype=dtype), torch.ones(2), "posCon", epsilon)
 
 
+@every_dtype
+def test_the_smallest_and_the_largest_epsilon(dtype: torch.dtype) -> None:
+    for epsilon in (torch.finfo(dtype).tiny, torch.finfo(dtype).max):
+        weight = torch.ones(2, dtype=dtype)
+        reset_(weight, -torch.ones(2), "posCon", epsilon)
+        assert torch.equal(weight, torch.full((2,), -epsilon, dtype=dtype))
+    with pytest.raises(ValueError, match="the dtype of the weight, got"):
+        reset_(weight, torch.ones(2), "posCon", torch.finfo(dtype).tiny / 2)
+
+
+def test_epsilon_is_a_thousandth_by_default() -> None:
+    weight = torch.ones(2)
+    reset_(weight, -torch.ones(2), "posCon")
+    assert torch.equal(weight, torch.full((2,), -1e-3))
+
+
 def test_numpy_epsilon_is_a_number() -> None:
     weight = torch.tensor([-1.0])
     reset_(weight, torch.ones(1), "posCon", np.float32(0.25))
@@ -268,6 +284,13 @@ def test_large_layers_are_searched_block_by_block(dtype: torch.dtype, layout: st
 
 
 @every_rule
+def test_other_devices_go_the_way_of_accelerators(rule: str) -> None:
+    weight, template = torch.empty(3, 2, device="meta"), torch.empty(3, 2, device="meta")
+    count = reset_(weight, template, rule)
+    assert count.is_meta and count.shape == () and count.dtype == torch.int64
+
+
+@every_rule
 @every_dtype
 def test_the_way_of_accelerators_agrees(rule: str, dtype: torch.dtype) -> None:
     before, template = case(dtype=dtype)
@@ -277,7 +300,10 @@ def test_the_way_of_accelerators_agrees(rule: str, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
     seen = reset._reset_unseen(unseen, template, RESET_RULES[rule], EPSILON, generator)
     assert seen == count > 0 and seen.dtype == count.dtype
-    if rule == "posRand":  # other draws
+    if rule == "posRand":  # other draws, from the generator
+        again = before.clone()
+        reset._reset_unseen(again, template, RESET_RULES[rule], EPSILON, generator.manual_seed(0))
+        assert torch.equal(again.nan_to_num(), unseen.nan_to_num())
         wrong = reset.violators(before, template)
         assert torch.equal(few[~wrong].nan_to_num(), unseen[~wrong].nan_to_num())
         assert torch.equal(few[wrong].sign(), unseen[wrong].sign())

@@ -469,6 +469,8 @@ def test_lazy_layers() -> None:
         PolarityTemplate.random(model)
     with pytest.raises(ValueError, match=message):
         PolarityTemplate({"0.weight": torch.ones(3, 2), "1.weight": torch.ones(2, 3)}).match_(model)
+    chosen = PolarityTemplate.from_model(model, include=["1.weight"])  # no word of the shapeless
+    assert list(chosen) == ["1.weight"]
 
 
 @pytest.mark.parametrize(
