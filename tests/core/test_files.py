@@ -269,9 +269,10 @@ def test_metadata_are_kept_and_no_part_of_the_template(tmp_path: Path) -> None:
         ({1: "x"}, TypeError, r"metadata must map strings to strings, got 1: 'x'"),
         ({"polarity.version": "2"}, ValueError, r"must not begin with 'polarity.', got 'polarity"),
         ({"donor": "\ud800"}, ValueError, r"metadata must be text, got '\\ud800'"),
+        ({"\ud800": "donor"}, ValueError, r"metadata must be text, got '\\ud800'"),
         ({"x": "y" * (1 << 24)}, ValueError, r"names and metadata take \d+ bytes, more than the"),
     ],
-    ids=["value", "key", "reserved", "surrogate", "long"],
+    ids=["value", "key", "reserved", "surrogate", "surrogate key", "long"],
 )
 def test_metadata_that_cannot_be_saved(
     tmp_path: Path, said: Any, error: type[Exception], match: str

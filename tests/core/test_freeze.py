@@ -552,6 +552,14 @@ def test_seeds() -> None:
     assert same(runs[0], model)
 
 
+def test_counts_stay_exact() -> None:
+    _, _, _, freeze = frozen()
+    state = freeze.state_dict()
+    state["resets"] = dict.fromkeys(state["resets"], 2**24 + 1)  # single precision would round it
+    freeze.load_state_dict(state)
+    assert set(freeze.resets.values()) == {2**24 + 1}
+
+
 # --- bad input ----------------------------------------------------------------------------------
 
 
