@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from polarity._checks import whole_number
@@ -262,8 +262,8 @@ class FreezeSGD:
     def _constrained(self) -> list[Pair]:
         """Pair every constrained parameter with its signs, on its device."""
         return [
-            # An accelerator takes them in the weight's dtype the fastest, a processor as bytes.
-            Pair(name, slot, signs.to("cpu" if slot.parameter.is_cpu else slot.parameter))
+            # A processor reads them in row order, a GPU in the order of the weights beside them.
+            Pair(name, slot, signs if slot.parameter.is_cpu else _beside(slot.parameter, signs))
             for name, slot, signs in self.template.pair(self.model, strict=self.strict)
             if signs.any()
         ]
@@ -332,6 +332,11 @@ class FreezeSGD:
         self._handles = ()
         if state["_handles"]:
             self._register()
+
+
+def _beside(weight: Tensor, signs: Tensor) -> Tensor:
+    """Return the signs as bytes on the weight's device, in its memory order."""
+    return torch.empty_like(weight, dtype=torch.int8, requires_grad=False).copy_(signs)
 
 
 def _held(optimizer: torch.optim.Optimizer) -> set[int]:

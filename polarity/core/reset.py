@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from functools import cache
+from importlib.util import find_spec
+from types import MappingProxyType, ModuleType
 from typing import TypeAlias
 
 import numpy as np
@@ -179,7 +181,8 @@ def reset_(
     On a processor only the violators are worked on, in row order (a layer that is not contiguous
     is copied for it). On an accelerator the whole layer
     is, because counting the violators would make the host wait; ``posRand`` then draws for every
-    weight. Hence the stream of draws differs between devices, as torch's generators do anyway.
+    weight. On a GPU with Triton that is one pass over the layer, if weight and template are dense
+    and of the same strides, and the template int8 (:mod:`polarity.core.fused`). Hence the stream of draws differs between devices, as torch's generators do anyway.
 
     Examples
     --------
@@ -198,7 +201,19 @@ def reset_(
         )
     if weight.device.type == "cpu":
         return _reset_few(weight, template, RESET_RULES[rule], epsilon, generator)
+    if (fused := _fused()) and fused.fits(weight, template):
+        return fused.reset_layer(weight, template, rule, epsilon, generator)
     return _reset_unseen(weight, template, RESET_RULES[rule], epsilon, generator)
+
+
+@cache
+def _fused() -> ModuleType | None:
+    """Return the kernel's module where there is Triton and a GPU that it compiles for."""
+    if not (torch.cuda.is_available() and find_spec("triton")):
+        return None
+    from . import fused
+
+    return fused
 
 
 def _reset_unseen(

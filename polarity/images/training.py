@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,13 +133,14 @@ class Training:
         evaluated = set(protocol.evaluated())
         signs = self._signs()
         for number in range(len(self.epochs), protocol.epochs):
-            loss = self._train(number)
+            with _arithmetic():
+                loss = self._train(number)
+                result = self._evaluate() if number in evaluated else None
             now = self._signs()
             if number:
                 changed = [(a != b).float().mean() for a, b in zip(signs, now, strict=True)]
                 self._flipped.append(torch.stack(changed))
             signs = now
-            result = self._evaluate() if number in evaluated else None
             # The epoch is over: here, and nowhere before, the host waits for the device.
             val_loss, accuracy = (None, None) if result is None else result.tolist()
             epoch = Epoch(number, float(loss), val_loss, accuracy)
@@ -367,6 +368,17 @@ def _machine(device: torch.device) -> dict[str, str]:
     else:
         name = f"{platform.machine()} processor, {torch.get_num_threads()} threads"
     return {"device": name, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def _arithmetic() -> AbstractContextManager[None]:
+    """Let cuDNN choose its fastest convolution, in the precision that was asked for.
+
+    torch lets float32 convolutions round their inputs to TF32, and matrix products not.
+    """
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=True, deterministic=False, allow_tf32=False
+    )
+    return flags
 
 
 @contextmanager
