@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ._checks import one_of, whole_number
 
@@ -62,6 +63,75 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 """The AlexNets of this project, by name."""
 
 
+class FoldedConv2d(nn.Conv2d):
+    """A strided convolution of few channels, computed on a GPU as one of many channels and stride 1.
+
+    With three input channels the matrix units of a GPU idle. Folded, the squares of ``stride`` x
+    ``stride`` pixels become channels (3 -> 48 for AlexNet's first layer), the kernel is padded by
+    zeros to a multiple of the stride, and every product of the original convolution is there once.
+    Weights, their shape, gradients and results are those of :class:`torch.nn.Conv2d`; the order of
+    summation, hence the last bits, may differ. Elsewhere than on a GPU this is that layer.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(b, in_channels, h, w)`` to ``(b, out_channels, h', w')``, as Conv2d does."""
+        if not x.is_cuda:
+            return super().forward(x)
+        if torch.is_autocast_enabled("cuda"):
+            x = x.to(torch.get_autocast_dtype("cuda"))
+        return folded(x, self.weight, self.bias, int(self.stride[0]), int(self.padding[0]))
+
+
+def folded(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
+) -> torch.Tensor:
+    """Convolve as :func:`torch.nn.functional.conv2d` does, folded; see :class:`FoldedConv2d`.
+
+    Parameters
+    ----------
+    x
+        ``(b, c, h, w)``.
+    weight
+        ``(o, c, k, k)``.
+    bias
+        ``(o,)``, or None.
+    stride
+        Of both directions.
+    padding
+        Zeros at each of the four sides.
+
+    Returns
+    -------
+    Tensor
+        ``(b, o, h', w')``.
+
+    Examples
+    --------
+    >>> x, w = torch.randn(2, 3, 20, 20), torch.randn(4, 3, 11, 11)
+    >>> expected = torch.nn.functional.conv2d(x, w, stride=4, padding=2)
+    >>> torch.allclose(folded(x, w, None, 4, 2), expected, atol=1e-4)
+    True
+    """
+    k = weight.shape[-1]
+    squares = -(-k // stride)  # of the padded kernel, a side
+    missing = squares * stride - k
+    sides = []
+    for size in (x.shape[3], x.shape[2]):  # the last dimension first
+        out = (size + 2 * padding - k) // stride + 1
+        sides += [padding, (out - 1 + squares) * stride - size - padding]
+    x = _squares_to_channels(functional.pad(x, sides), stride)
+    weight = _squares_to_channels(functional.pad(weight, (0, missing, 0, missing)), stride)
+    return functional.conv2d(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+
+
+def _squares_to_channels(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Return ``(b, c * side**2, h / side, w / side)``, channels last, of ``(b, c, h, w)``."""
+    b, c, h, w = x.shape
+    x = x.view(b, c, h // side, side, w // side, side).permute(0, 2, 4, 3, 5, 1)
+    x = x.reshape(b, h // side, w // side, c * side**2)
+    return x.permute(0, 3, 1, 2)
+
+
 def alexnet(architecture: str = "alexnet", classes: int = 10) -> nn.Sequential:
     """Return an AlexNet with torch's default weights (see :func:`initialise_`).
 
@@ -100,7 +170,7 @@ def alexnet(architecture: str = "alexnet", classes: int = 10) -> nn.Sequential:
     whole_number("classes", classes, at_least=1)
     c1, c2, c3, c4, c5 = kind.channels
     layers: list[tuple[str, nn.Module]] = [
-        ("conv1", nn.Conv2d(3, c1, 11, stride=4, padding=kind.padding)),
+        ("conv1", FoldedConv2d(3, c1, 11, stride=4, padding=kind.padding)),
         ("relu1", nn.ReLU()),
         *([("pool1", nn.MaxPool2d(3, stride=2))] if kind.first_pool else []),
         ("conv2", nn.Conv2d(c1, c2, 5, padding=2)),

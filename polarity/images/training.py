@@ -164,7 +164,7 @@ class Training:
         self.model.eval()
         shares = []
         with self._autocast():
-            x = images.inputs(slice(None), self.size)
+            x = self._inputs(images, slice(None))
             for layer in self.model:
                 x = layer(x)
                 if isinstance(layer, nn.ReLU):
@@ -182,7 +182,7 @@ class Training:
             for begin in range(0, n, batch):
                 index = order[begin : begin + batch]
                 with self._autocast():
-                    logits = self.model(self.data.inputs(index, self.size))
+                    logits = self.model(self._inputs(self.data, index))
                 loss = functional.cross_entropy(logits.float(), self.data.labels[index])
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -199,13 +199,18 @@ class Training:
             part = slice(begin, begin + EVALUATION_BATCH)
             labels = self.test.labels[part]
             with self._autocast():
-                logits = self.model(self.test.inputs(part, self.size))
+                logits = self.model(self._inputs(self.test, part))
             loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
             sums += torch.stack([loss, (logits.argmax(1) == labels).sum()])
         return sums / len(self.test)
 
     def _signs(self) -> list[Tensor]:
         return [layer.weight.detach() > 0 for _, layer in self._layers]
+
+    def _inputs(self, images: ImageSet, index: Tensor | slice) -> Tensor:
+        # Autocast would round them to bfloat16 anyway, after writing them out in float32.
+        bf16 = self.protocol.precision == "bf16"
+        return images.inputs(index, self.size, torch.bfloat16 if bf16 else torch.float32)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
