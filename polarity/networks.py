@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ._checks import one_of, whole_number
 
-__all__ = ["ARCHITECTURES", "LAST", "Architecture", "alexnet", "initialise_"]
+__all__ = ["ARCHITECTURES", "LAST", "Architecture", "FoldedConv2d", "alexnet", "folded", "initialise_"]
 
 LAST = "last"
 """Name of the layer that no donor has, from 1000 features to the classes of the task."""

@@ -23,6 +23,8 @@ from .image_metrics import error, over_pairs, paired_error, paired_time, trial_c
 
 __all__ = ["Experiment", "curves_of", "effects", "experiments", "nothing", "precisions", "shown"]
 
+JUDGED = 6
+"""Trials from which a confidence interval of a median can be had at all."""
 _SCRATCH = "fluid_rand_polarity"
 _EFFECTS = ["tier", "donor", "accuracy", "image_size", "batch_size", "steps", "precision",
             "n_train", "pairs", "error", "time"]  # fmt: skip
@@ -116,8 +118,8 @@ def shown(store: Store, dataset: str, tier: str = "best") -> tuple[Experiment | 
     store, dataset
         Where to look, and for what.
     tier
-        ``"paper"``, ``"reduced"``, ``"smoke"``, or ``"best"``: the paper's if there is any run of
-        it, else the reduced one.
+        ``"paper"``, ``"reduced"``, ``"smoke"``, or ``"best"``: the paper's if a cell of it has
+        :data:`JUDGED` trials, which a verdict needs; else the one of the most trials.
 
     Returns
     -------
@@ -126,10 +128,16 @@ def shown(store: Store, dataset: str, tier: str = "best") -> tuple[Experiment | 
     """
     one_of("tier", tier, ("best", *IMAGE_TIERS))
     wanted = IMAGE_TIERS[:2] if tier == "best" else (tier,)
+    best: tuple[Experiment | None, xr.Dataset] = None, nothing(dataset)
+    most = 0
     for experiment in experiments(store, dataset):
         if experiment.tier in wanted:
-            return experiment, curves_of(store, experiment)
-    return None, nothing(dataset)
+            curves = curves_of(store, experiment)
+            # Beyond what a verdict needs, more trials do not make a lesser tier the better one.
+            trials = min(int(trial_counts(curves).max()), JUDGED)
+            if trials > most:
+                best, most = (experiment, curves), trials
+    return best
 
 
 def effects(

@@ -34,7 +34,8 @@ def image_results(
     dataset
         ``"fashion_mnist"`` or ``"cifar10"``.
     shown
-        ``"paper"``, ``"reduced"``, or ``"best"``: the paper's tier if there is any run of it.
+        ``"paper"``, ``"reduced"``, or ``"best"``: the paper's tier as soon as it
+        can be judged (:func:`polarity.analysis.image_results.shown`).
     recompute
         Train everything again, into a folder of its own, which holds nothing but what was trained
         there; a run that was cut short goes on. ``"best"`` then means the paper's tier.

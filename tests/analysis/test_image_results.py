@@ -80,6 +80,10 @@ def test_the_papers_tier_comes_first_and_smoke_never(store):
     assert shown(store, "fashion_mnist")[0].tier == "reduced"
     assert shown(store, "fashion_mnist", "paper")[0] is None
     store.add(run(PAPER, 100, 0, "frozen_in_polarity"))
+    assert shown(store, "fashion_mnist")[0].tier == "reduced"  # of more trials
+    assert shown(store, "fashion_mnist", "paper")[0].tier == "paper"
+    store.add(*[run(PAPER, 100, t, "frozen_in_polarity") for t in range(1, 6)])
+    store.add(*[run(REDUCED, 100, t, "frozen_in_polarity") for t in range(3, 9)])
     experiment, curves = shown(store, "fashion_mnist")
     assert experiment.tier == "paper" and "not the paper's" not in experiment.extent(curves)
     assert shown(store, "fashion_mnist", "smoke")[0].tier == "smoke"

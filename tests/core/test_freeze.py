@@ -384,6 +384,7 @@ def test_nothing_keeps_it_alive_with_its_optimizer_gone() -> None:
 def test_a_wrapped_model(wrap: Callable[[nn.Module], nn.Module]) -> None:
     template, inner = donor(), network()
     model = wrap(inner)
+    inner.cpu()  # where there is one GPU, DataParallel takes it there
     template.match_(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     FreezeSGD(model, optimizer, template)

@@ -7,6 +7,7 @@ import dataclasses
 import doctest
 import functools
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -35,7 +36,8 @@ def modules() -> Iterator[ModuleType]:
     """Yield every module of the package."""
     yield polarity
     for found in pkgutil.walk_packages(polarity.__path__, "polarity."):
-        yield importlib.import_module(found.name)
+        if found.name != "polarity.core.fused" or importlib.util.find_spec("triton"):
+            yield importlib.import_module(found.name)
 
 
 MODULES = {module.__name__: module for module in modules()}
