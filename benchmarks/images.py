@@ -23,6 +23,7 @@ from polarity.networks import ARCHITECTURES, alexnet, forward_operations, initia
 from .measure import Spread, seconds
 
 EPSILON = 1e-3
+QUEUED = 10  # steps that a GPU is given at once
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def measure_step(
     y = torch.randint(10, (batch,), generator=generator).to(device)
     cast = torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
 
-    def step() -> None:
+    def step(wait: bool = True) -> None:
         # As the trainer computes: cuDNN's fastest convolution, without TF32.
         with torch.backends.cudnn.flags(
             enabled=True, benchmark=True, deterministic=False, allow_tf32=False
@@ -113,7 +114,8 @@ def measure_step(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        _wait(device)
+        if wait:
+            _wait(device)
 
     freeze = FreezeSGD(model, optimizer, template)
     freeze.remove()  # a step alone is timed, and the reset after it alone
@@ -147,15 +149,33 @@ def measure_step(
         _wait(device)
 
     took: dict[str, list[float]] = {"bare": [], "ours": [], "released": [], "product": []}
+
+    def queued(also_reset: bool) -> float:
+        """Seconds of a step among many: the host queues them and never waits in between."""
+        return seconds(lambda: run_queued(also_reset)) / QUEUED
+
+    def run_queued(also_reset: bool) -> None:
+        for _ in range(QUEUED):
+            step(wait=False)
+            if also_reset:
+                freeze._reset_layers()
+        _wait(device)
+
     for number in range(rounds + 2):
-        times = {
-            "bare": seconds(step),
-            "ours": _after(step, ours, before=restart),
+        if device == "cuda":  # alone, a reset would be the host's time of launching it
+            restart()
+            bare = queued(also_reset=False)
+            restart()
+            times = {"bare": bare, "ours": queued(also_reset=True) - bare}
+        else:
+            times = {"bare": seconds(step), "ours": _after(step, ours, before=restart)}
+        times |= {
             "released": _after(step, released),
             "product": seconds(product),
         }
         if number >= 2:  # the first rounds warm up
-            shares.append((sum(freeze.resets.values()) - resets) / weights)
+            steps = QUEUED if device == "cuda" else 1
+            shares.append((sum(freeze.resets.values()) - resets) / weights / steps)
             for name, value in times.items():
                 took[name].append(value)
     operations = 3 * forward_operations(architecture) * batch

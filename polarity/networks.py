@@ -15,7 +15,15 @@ from torch.nn import functional
 
 from ._checks import one_of, whole_number
 
-__all__ = ["ARCHITECTURES", "LAST", "Architecture", "FoldedConv2d", "alexnet", "folded", "initialise_"]
+__all__ = [
+    "ARCHITECTURES",
+    "LAST",
+    "Architecture",
+    "FoldedConv2d",
+    "alexnet",
+    "folded",
+    "initialise_",
+]
 
 LAST = "last"
 """Name of the layer that no donor has, from 1000 features to the classes of the task."""
@@ -64,7 +72,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 
 
 class FoldedConv2d(nn.Conv2d):
-    """A strided convolution of few channels, computed on a GPU as one of many channels and stride 1.
+    """A strided convolution of few channels; a GPU computes it as one of many and stride 1.
 
     With three input channels the matrix units of a GPU idle. Folded, the squares of ``stride`` x
     ``stride`` pixels become channels (3 -> 48 for AlexNet's first layer), the kernel is padded by

@@ -92,7 +92,8 @@ def test_no_module_imports_a_higher_floor(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in MODULES if floor_of(name_of(p)) <= 1], ids=name_of)
 def test_the_core_needs_torch_numpy_and_safetensors_alone(path: Path) -> None:
-    assert {module.split(".")[0] for module in imports(path)} <= CORE_NEEDS | OPTIONAL.get(name_of(path), set())
+    allowed = CORE_NEEDS | OPTIONAL.get(name_of(path), set())
+    assert {module.split(".")[0] for module in imports(path)} <= allowed
 
 
 def test_importing_polarity_loads_nothing_of_the_higher_floors() -> None:

@@ -19,7 +19,9 @@ BLOCK = 4096  # weights a program
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _reset(weight, template, count, seed, n, epsilon, tiny, rule: tl.constexpr, block: tl.constexpr):  # type: ignore[no-untyped-def]
+def _reset(  # type: ignore[no-untyped-def]
+    weight, template, count, seed, n, epsilon, tiny, rule: tl.constexpr, block: tl.constexpr
+):
     at = tl.program_id(0) * block + tl.arange(0, block)
     inside = at < n
     w = tl.load(weight + at, mask=inside, other=0.0)

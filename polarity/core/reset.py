@@ -179,10 +179,11 @@ def reset_(
     Afterwards no weight violates the template. NaN stays NaN; all other weights keep their bits.
 
     On a processor only the violators are worked on, in row order (a layer that is not contiguous
-    is copied for it). On an accelerator the whole layer
-    is, because counting the violators would make the host wait; ``posRand`` then draws for every
-    weight. On a GPU with Triton that is one pass over the layer, if weight and template are dense
-    and of the same strides, and the template int8 (:mod:`polarity.core.fused`). Hence the stream of draws differs between devices, as torch's generators do anyway.
+    is copied for it). On an accelerator the whole layer is, because counting the violators would
+    make the host wait; ``posRand`` then draws for every weight. On a GPU with Triton that is one
+    pass over the layer, if weight and template are dense and of the same strides, and the template
+    is int8 (:mod:`polarity.core.fused`). Hence the stream of draws differs between devices, as
+    torch's generators do anyway.
 
     Examples
     --------
@@ -202,7 +203,8 @@ def reset_(
     if weight.device.type == "cpu":
         return _reset_few(weight, template, RESET_RULES[rule], epsilon, generator)
     if (fused := _fused()) and fused.fits(weight, template):
-        return fused.reset_layer(weight, template, rule, epsilon, generator)
+        count: Tensor = fused.reset_layer(weight, template, rule, epsilon, generator)
+        return count
     return _reset_unseen(weight, template, RESET_RULES[rule], epsilon, generator)
 
 
