@@ -174,7 +174,8 @@ class ImagesProtocol:
     epsilon
         The rule's scale.
     precision
-        ``"float32"``, or ``"bf16"``: autocast with float32 master weights.
+        ``"float32"``, without TF32 even in a GPU's convolutions, or ``"bf16"``: autocast with
+        float32 master weights.
     n_val
         Test images of the evaluation, the first ones; the paper uses all 10,000.
     evaluate_every
