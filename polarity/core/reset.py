@@ -8,6 +8,7 @@ pure, elementwise function that says what a violating weight becomes; :func:`res
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -210,11 +211,22 @@ def reset_(
 
 @cache
 def _fused() -> ModuleType | None:
-    """Return the kernel's module where there is Triton and a GPU that it compiles for."""
+    """Return the kernel's module where there is Triton, and a GPU that it compiles for."""
     if not (torch.cuda.is_available() and find_spec("triton")):
         return None
-    from . import fused
+    try:
+        from . import fused
 
+        probe = torch.ones(1, device="cuda")
+        fused.reset_layer(probe, probe.to(torch.int8), "zero", 1.0, None)
+    except Exception as error:  # of many kinds: old GPUs, no C compiler, an unwritable cache
+        warnings.warn(
+            "Triton cannot compile the reset here, so torch's operations do it, several times "
+            f"slower: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
     return fused
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -310,3 +312,24 @@ def test_the_way_of_accelerators_agrees(rule: str, dtype: torch.dtype) -> None:
         assert float(unseen[wrong].abs().max()) <= EPSILON
     else:
         torch.testing.assert_close(few, unseen, rtol=0, atol=0, equal_nan=True)
+
+
+def test_where_triton_cannot_compile_a_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = types.ModuleType("polarity.core.fused")
+
+    def reset_layer(*_: object) -> None:
+        raise RuntimeError("no C compiler")
+
+    broken.reset_layer = reset_layer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "polarity.core.fused", broken)
+    monkeypatch.setattr("polarity.core.fused", broken, raising=False)
+    monkeypatch.setattr(reset, "find_spec", lambda name: name == "triton")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    ones = torch.ones
+    monkeypatch.setattr(torch, "ones", lambda *shape, device: ones(*shape))
+    reset._fused.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match="no C compiler"):
+            assert reset._fused() is None
+    finally:
+        reset._fused.cache_clear()
