@@ -93,7 +93,7 @@ class FoldedConv2d(nn.Conv2d):
 def folded(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, padding: int
 ) -> torch.Tensor:
-    """Convolve as :func:`torch.nn.functional.conv2d` does, folded; see :class:`FoldedConv2d`.
+    """Convolve as ``torch.nn.functional.conv2d`` does, folded; see :class:`FoldedConv2d`.
 
     Parameters
     ----------

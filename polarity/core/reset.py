@@ -183,7 +183,7 @@ def reset_(
     is copied for it). On an accelerator the whole layer is, because counting the violators would
     make the host wait; ``posRand`` then draws for every weight. On a GPU with Triton that is one
     pass over the layer, if weight and template are dense and of the same strides, and the template
-    is int8 (:mod:`polarity.core.fused`). Hence the stream of draws differs between devices, as
+    is int8 (``polarity.core.fused``). Hence the stream of draws differs between devices, as
     torch's generators do anyway.
 
     Examples
