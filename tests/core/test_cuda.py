@@ -86,6 +86,7 @@ def test_signs_are_held_in_every_memory_order(memory: torch.memory_format, later
     assert sum(freeze.resets.values()) > 10_000
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_the_host_does_not_wait() -> None:
     model = torch.nn.Linear(64, 64, device="cuda")
     template = PolarityTemplate.from_model(model)
