@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from . import pictures
 from .sources import BookError, PageSource
 
 __all__ = ["render", "stage"]
@@ -49,9 +50,19 @@ def stage(
         destination = source / page.docname
         destination.parent.mkdir(parents=True, exist_ok=True)
         if page.has_code:
-            shutil.copy(executed[page.name], destination.with_suffix(".ipynb"))
+            _stage_notebook(executed[page.name], destination.with_suffix(".ipynb"), source)
         else:
             shutil.copy(page.path, destination.with_suffix(".md"))
+
+
+def _stage_notebook(executed: Path, target: Path, source: Path) -> None:
+    """Copy an executed page, with its figures as readers get them."""
+    import nbformat
+
+    notebook = nbformat.read(executed, as_version=4)
+    prefix = "../" * (len(target.relative_to(source).parts) - 1) + "_static"
+    pictures.present(notebook, source / "book" / "_static", prefix)
+    nbformat.write(notebook, target)
 
 
 def _stage_mathjax(target: Path) -> None:
