@@ -49,6 +49,7 @@ COLUMNS = (
 """Columns of :func:`table`."""
 
 _PREFIX = "layer-"
+_CELLS = 4096  # of a map that go into the table
 _SPOKEN = 12  # series that a description names; the table holds them all
 
 
@@ -180,7 +181,7 @@ def describe(data: pd.DataFrame) -> str:
         if parts:
             what = " against ".join(q for q in (first.y_quantity, first.x_quantity) if q)
             head = ", ".join(part for part in (first.panel, what) if part)
-            sentences.append(f"{head[:1].upper()}{head[1:]}: {'; '.join(parts)}.")
+            sentences.append(f"{head[:1].upper()}{head[1:]}{': ' * bool(head)}{'; '.join(parts)}.")
     if unspoken:
         sentences.append(f"{unspoken} more series are in the data.")
     return " ".join(sentences)
@@ -265,13 +266,10 @@ def _of_collection(
     label = str(collection.get_label())
     match collection:
         case QuadMesh():
-            values = _numbers(collection.get_array())
             corners = _numbers(collection.get_coordinates())
             centres = (corners[:-1, :-1] + corners[1:, 1:]) / 2
-            values = values.reshape(centres.shape[:2])
-            for place, value in zip(centres.reshape(-1, 2), values.ravel(), strict=True):
-                yield {"series": "", "mark": "cell", "layer": where, "x": place[0], "y": place[1],
-                       "value": value}  # fmt: skip
+            values = _numbers(collection.get_array()).reshape(centres.shape[:2])
+            yield from _cells(values, centres, where)
         case PolyCollection():
             series = _named(label, _first_color(collection), "", names)
             for path in collection.get_paths():
@@ -308,10 +306,21 @@ def _of_image(image: AxesImage) -> Iterator[dict[str, Any]]:
     ys = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
     if image.origin == "lower":
         ys = ys[::-1]
-    for i, y in enumerate(ys):
-        for j, x in enumerate(xs):
-            yield {"series": "", "mark": "cell", "layer": _layer(image), "x": x, "y": y,
-                   "value": values[i, j]}  # fmt: skip
+    yield from _cells(values, np.stack(np.meshgrid(xs, ys), axis=-1), _layer(image))
+
+
+def _cells(
+    values: npt.NDArray[np.float64], centres: npt.NDArray[np.float64], where: str
+) -> Iterator[dict[str, Any]]:
+    """The cells of a map; of a picture of a function, a few thousand at equal distances."""
+    step = 1
+    while math.ceil(len(values) / step) * math.ceil(len(values[0]) / step) > _CELLS:
+        step += 1
+    mark = "cell" if step == 1 else f"cell, one of {step} in each direction"
+    for value, (x, y) in zip(
+        values[::step, ::step].ravel(), centres[::step, ::step].reshape(-1, 2), strict=True
+    ):
+        yield {"series": "", "mark": mark, "layer": where, "x": x, "y": y, "value": value}
 
 
 def _layer(artist: Artist) -> str:

@@ -136,7 +136,8 @@ def _facts(figure: Mapping[str, Any]) -> dict[str, str]:
     when = f"{figure['drawn'][:16].replace('T', ' ')} UTC"
     facts = {
         "In words": figure["alt"],
-        "Computed": f"{when}, {figure['seconds']:.0f} s after the page began, on {figure['device']}",
+        "Computed": f"{when}, {figure['seconds']:.0f} s after its page began",
+        "Device": figure["device"],
         "Commit": known or "no commit known",
         "Command": figure["command"],
     }

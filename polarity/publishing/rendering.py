@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from . import pictures
+from polarity.analysis.evidence import EVIDENCE
+
+from . import listings, pictures
 from .sources import BookError, PageSource
 
 __all__ = ["render", "stage"]
@@ -45,7 +47,11 @@ def stage(
                 destination = source / path.relative_to(root)
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, destination)
-    _stage_mathjax(source / "book" / "_static" / "mathjax")
+    static = source / "book" / "_static"
+    _stage_mathjax(static / "mathjax")
+    listings.write_listings(
+        root, static, [file for evidence in EVIDENCE.values() for file in evidence.files]
+    )
     for page in pages:
         destination = source / page.docname
         destination.parent.mkdir(parents=True, exist_ok=True)
