@@ -124,7 +124,9 @@ EVIDENCE: Mapping[str, Evidence] = MappingProxyType(
             "test_lemma_agrees_with_every_order_of_the_search",
         ),
         "theory.d3_formula_at_15": _theory(
-            "capable", "counting.theorem_probability", "test_q_agrees_with_a_count_of_all_sequences"
+            "capable",
+            "counting.theorem_probability",
+            "test_probabilities_agree_with_random_networks"
         ),
         "theory.d3_99pct_at_15": _theory(
             "capable", "counting.capable_probability",
