@@ -70,10 +70,8 @@ def prose(text: str) -> NotebookNode:
 
 
 def ending(**changes: Any) -> NotebookNode:
-    return cell(
-        "page.provenance()",
-        output({"text/plain": "card"}, polarity={"provenance": card(**changes)}),
-    )
+    stored = {"provenance": card(**changes)}
+    return cell("page.provenance()", output({"text/plain": "card"}, polarity=stored))
 
 
 def write(path: Path, cells: Sequence[NotebookNode], **changes: Any) -> Path:
