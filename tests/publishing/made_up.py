@@ -14,7 +14,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from polarity.analysis.estimate import Estimate
 from polarity.publishing.provenance import Provenance
 
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} 10"><dc:date>{d}</dc:date>{x}</svg>'
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    'width="{w}" height="10" viewBox="0 0 {w} 10"><dc:date>{d}</dc:date>{x}</svg>'
+)
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n not really").decode()
 
 
