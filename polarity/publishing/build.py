@@ -85,7 +85,7 @@ def build_book(
     build = root / "_build"
     place = build if tier == "live" else build / tier
     place.mkdir(parents=True, exist_ok=True)
-    with _lock(place / ".lock"):
+    with locked(place / ".lock"):
         outcome = _execute_pages(
             pages, wanted, root, tier=tier, force=force, device=device, interactive=interactive
         )
@@ -230,7 +230,7 @@ def _duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Let one build at a time into a folder; the system frees the lock of a killed process."""
     import fcntl
 
@@ -248,7 +248,7 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _device() -> str:
+def device_here() -> str:
     """Return ``"cpu"``, or the accelerator that pages will find."""
     import torch
 
@@ -306,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             only=options.only,
             force=options.force,
             render=not options.no_render,
-            device=_device(),
+            device=device_here(),
             interactive=sys.stderr.isatty(),
         )
     except (BookError, execution.PageError) as error:
