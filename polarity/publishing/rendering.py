@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 
 from .sources import BookError, PageSource
 
 __all__ = ["render", "stage"]
 
+TITLE = re.compile(r"\s*(?:\([\w-]+\)=\s*\n)?# [^\n]*\n?")  # with a label before it
+
 
 def stage(
-    root: Path, source: Path, pages: Sequence[PageSource], executed: Mapping[str, Path]
+    root: Path,
+    source: Path,
+    pages: Sequence[PageSource],
+    executed: Mapping[str, Path],
+    outdated: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Fill ``source`` with what Jupyter Book needs, and nothing else.
 
@@ -30,6 +38,9 @@ def stage(
         All pages. Those without code are copied as they are.
     executed
         Name -> executed notebook, of the pages with code.
+    outdated
+        Name -> when it was executed and what has changed since, of those whose results are older
+        than what makes them. They say so below their title.
     """
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
@@ -49,9 +60,30 @@ def stage(
         destination = source / page.docname
         destination.parent.mkdir(parents=True, exist_ok=True)
         if page.has_code:
-            shutil.copy(executed[page.name], destination.with_suffix(".ipynb"))
+            staged = destination.with_suffix(".ipynb")
+            shutil.copy(executed[page.name], staged)
+            if page.name in outdated:
+                _note(staged, outdated[page.name])
         else:
             shutil.copy(page.path, destination.with_suffix(".md"))
+
+
+def _note(path: Path, since: str) -> None:
+    """Write below the title of a staged notebook that its results are outdated."""
+    import nbformat
+
+    words = re.sub(r"([\\`*_{}\[\]<>$&#~^|])", r"\\\1", since)  # names of files are no Markdown
+    note = (
+        f":::{{warning}}\nThis page was computed on {words}. `make book` computes it again.\n:::\n"
+    )
+    notebook = nbformat.read(path, as_version=4)
+    first = notebook.cells[0] if notebook.cells else None
+    title = first and first.cell_type == "markdown" and TITLE.match(first.source)
+    if first and title:
+        first.source = f"{title[0]}\n{note}\n{first.source[title.end() :]}"
+    else:
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(note))
+    nbformat.write(notebook, path)
 
 
 def _stage_mathjax(target: Path) -> None:
