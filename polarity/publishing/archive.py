@@ -25,7 +25,7 @@ from .build import device_here, locked
 from .provenance import CHECKSUMS, COMMIT_FILE, Commit, commit, versions
 from .sources import BookError, PageSource, ingredients, key_of, pages_of
 
-__all__ = ["contents", "main", "write_archive"]
+__all__ = ["BookError", "contents", "main", "write_archive"]
 
 EXPLANATION = "ARCHIVE.md"
 TEXT = """\

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from polarity.analysis.claims import CLAIMS, judge
 from polarity.analysis.estimate import Estimate
@@ -36,9 +36,9 @@ __all__ = [
     "ComparisonError",
     "Difference",
     "Judged",
-    "Pair",
+    "PageRun",
     "Picture",
-    "Run",
+    "PicturePair",
     "Table",
     "compare",
     "published",
@@ -113,7 +113,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Run:
+class PageRun:
     """What an executed page says.
 
     Attributes
@@ -180,7 +180,7 @@ class Judged:
     Attributes
     ----------
     outcome
-        One of :data:`polarity.analysis.claims.OUTCOMES`; "" for a claim that the ledger does not
+        One of ``polarity.analysis.claims.OUTCOMES``; "" for a claim that the ledger does not
         hold.
     label
         The same with its mark.
@@ -203,7 +203,7 @@ class ClaimRow:
     Attributes
     ----------
     id, statement, where, published
-        As of :class:`polarity.analysis.claims.Claim`.
+        As of ``polarity.analysis.claims.Claim``.
     before, after
         What the published run and the other say.
     """
@@ -222,8 +222,8 @@ class ClaimRow:
 
 
 @dataclass(frozen=True)
-class Pair(Generic[T]):
-    """The same thing in two runs; None where a run does not have it.
+class PicturePair:
+    """The same figure in two runs; None where a run does not have it.
 
     Attributes
     ----------
@@ -233,8 +233,8 @@ class Pair(Generic[T]):
         Whether there is no difference to be seen.
     """
 
-    before: T | None
-    after: T | None
+    before: Picture | None
+    after: Picture | None
     same: bool = False
 
 
@@ -252,8 +252,8 @@ class Comparison:
         What to call the two.
     """
 
-    before: Run
-    after: Run
+    before: PageRun
+    after: PageRun
     names: tuple[str, str] = ("Published", "This run")
 
     @property
@@ -303,25 +303,27 @@ class Comparison:
         return ClaimRow(name, claim.statement, claim.where, claim.published, *sides)
 
     @cached_property
-    def pictures(self) -> list[Pair[Picture]]:
+    def pictures(self) -> list[PicturePair]:
         """The figures, those of the same name or of the same cell together."""
         names = [{p.name for p in run.pictures if p.name} for run in (self.before, self.after)]
         both = names[0] & names[1]
 
-        def keyed(run: Run) -> dict[tuple[object, ...], Picture]:
+        def keyed(run: PageRun) -> dict[tuple[object, ...], Picture]:
             return {("name", p.name) if p.name in both else p.key: p for p in run.pictures}
 
         pairs = _merged(keyed(self.before), keyed(self.after))
-        return [Pair(a, b, same=bool(a and b) and _image_of(a) == _image_of(b)) for a, b in pairs]
+        return [
+            PicturePair(a, b, same=bool(a and b) and _image_of(a) == _image_of(b)) for a, b in pairs
+        ]
 
     @cached_property
-    def tables(self) -> list[Pair[Table]]:
+    def tables(self) -> list[tuple[Table | None, Table | None]]:
         """The tables of which a cell differs, those of the same cell of the page together."""
         pairs = _merged(
             {table.key: table for table in self.before.tables},
             {table.key: table for table in self.after.tables},
         )
-        return [Pair(a, b) for a, b in pairs if not (a and b and a.rows == b.rows)]
+        return [(a, b) for a, b in pairs if not (a and b and a.rows == b.rows)]
 
 
 def _side_by_side(before: Mapping[str, str], after: Mapping[str, str]) -> list[Difference]:
@@ -442,7 +444,7 @@ def published(page: str, tier: str = "live", root: Path | None = None) -> Path:
     return found[0]
 
 
-def read_run(path: str | Path) -> Run:
+def read_run(path: str | Path) -> PageRun:
     """Read an executed page.
 
     Parameters
@@ -473,7 +475,7 @@ def read_run(path: str | Path) -> Run:
             "Make one with: papermill jt://book/NAME.md my-run.ipynb"
         )
     numbers, pictures, tables = _outputs(notebook)
-    return Run(path, _card(path, cards[-1]), estimates, numbers, pictures, tables)
+    return PageRun(path, _card(path, cards[-1]), estimates, numbers, pictures, tables)
 
 
 def _notebook(path: Path) -> NotebookNode:

@@ -247,9 +247,10 @@ def test_tables_that_differ(tmp_path: Path) -> None:
 
     found = pair(tmp_path, cells("2", "3"), cells("2", "4"))
     (only,) = found.tables
-    assert only.before and only.after
-    assert only.before.rows == ((("", True), ("p", True)), (("x", True), ("1 or 3 more", False)))
-    assert only.before.title == "Chance"
+    before, after = only
+    assert before and after
+    assert before.rows == ((("", True), ("p", True)), (("x", True), ("1 or 3 more", False)))
+    assert before.title == "Chance"
     page = to_html(found)
     assert '<th scope="col">p</th>' in page and '<th scope="row">x</th>' in page
     assert "<td>1 or 4 more</td>" in page and "another" not in page
