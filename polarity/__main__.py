@@ -1,4 +1,8 @@
-"""The command ``polarity``, also ``python -m polarity``: what data are there, and get the rest."""
+"""The command ``polarity``, also ``python -m polarity``.
+
+``polarity data`` says what data are there and gets the rest; ``polarity compare`` sets a run of a
+page of the book beside the published one.
+"""
 
 from __future__ import annotations
 
@@ -138,16 +142,38 @@ def _row(name: str, record: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _compare(run: Path, other: Path | None, out: Path | None) -> int:
+    try:  # here: `polarity data` does without the libraries of the book
+        from .publishing.comparison import ComparisonError, compare, to_html
+    except ModuleNotFoundError as error:
+        print(f'polarity compare needs {error.name}: pip install "polarity[book]"', file=sys.stderr)
+        return 1
+    try:
+        comparison = compare(run, other)
+    except ComparisonError as error:
+        print(error, file=sys.stderr)
+        return 1
+    out = run.with_suffix(".compare.html") if out is None else out
+    try:
+        out.write_text(to_html(comparison), encoding="utf-8")
+    except OSError as error:
+        print(f"{out} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    print(out.resolve().as_uri())
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns
     -------
     int
-        0; 1 if something could not be fetched; 130 if interrupted.
+        0; 1 if something could not be fetched or compared; 130 if interrupted.
     """
     parser = argparse.ArgumentParser(
-        prog="polarity", description="Freeze the polarity of a network's weights: data and donors."
+        prog="polarity",
+        description="Freeze the polarity of a network's weights: data, donors, runs of the book.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     data = commands.add_parser(
@@ -162,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="FOLDER",
         help=f"the only folder to look in (default: ${VARIABLE}, then the user's cache)",
     )
-    data.set_defaults(names=[])
+    data.set_defaults(names=[], run=None)
     get = data.add_subparsers(metavar="[fetch NAME ...]").add_parser(
         "fetch",
         help="download some of them",
@@ -176,7 +202,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=argparse.SUPPRESS,
         help=f"where to put it (default: ${VARIABLE}, then the user's cache)",
     )
+    comparison = commands.add_parser(
+        "compare",
+        help="a run of a page of the book with other parameters, beside the published one",
+        description="Set a run of a page beside the published one, in one HTML file: parameters "
+        "that differ, claims whose verdict changed, figures side by side. Make a run with: "
+        "papermill jt://book/xor5d.md my-run.ipynb -p trials 10 -p seed 7",
+    )
+    comparison.add_argument("run", type=Path, metavar="RUN.ipynb", help="the executed notebook")
+    comparison.add_argument(
+        "--with",
+        dest="other",
+        type=Path,
+        metavar="OTHER.ipynb",
+        help="what to set it beside (default: what `make book` has kept of the same page)",
+    )
+    comparison.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: RUN.compare.html, beside RUN.ipynb"
+    )
     options = parser.parse_args(arguments)
+    if options.run is not None:
+        return _compare(options.run, options.other, options.out)
     if not options.names:
         state = report(options.data)
         print(json.dumps(state, indent=1) if options.json else "\n".join(_lines(state)))

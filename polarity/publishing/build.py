@@ -35,6 +35,7 @@ class Outcome:
     """What became of the pages."""
 
     executed: dict[str, Path] = field(default_factory=dict)
+    outdated: dict[str, str] = field(default_factory=dict)  # since when, and what changed
     failed: dict[str, str] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
 
@@ -59,7 +60,8 @@ def build_book(
         ``"live"``, or ``"smoke"``; each has its own folders, so neither overwrites the other's
         book.
     only
-        Names of pages. Others are executed only if these draw on them.
+        Names of pages. Others are executed only if these draw on them; of the rest, the last result
+        is shown, with a note where something has changed since.
     force
         Execute even what did not change.
     render
@@ -85,7 +87,7 @@ def build_book(
     build = root / "_build"
     place = build if tier == "live" else build / tier
     place.mkdir(parents=True, exist_ok=True)
-    with _lock(place / ".lock"):
+    with locked(place / ".lock"):
         outcome = _execute_pages(
             pages, wanted, root, tier=tier, force=force, device=device, interactive=interactive
         )
@@ -97,7 +99,7 @@ def build_book(
             print(f"The book was not rendered: {', '.join(outcome.waiting)} must be executed first")
             return None
         print("Jupyter Book: rendering, warnings are errors")
-        rendering.stage(root, place / "source", pages, outcome.executed)
+        rendering.stage(root, place / "source", pages, outcome.executed, outcome.outdated)
         return rendering.render(place / "source", place / "html", [page.docname for page in pages])
 
 
@@ -125,10 +127,12 @@ def _execute_pages(
             if not page.has_code:
                 continue
             if page.name not in wanted:
-                if previous := kept(folder, page.name):
-                    outcome.executed[page.name] = previous[0]
+                if kept(folder, page.name):
+                    _take_as_it_is(page, root, folder, outcome, tier=tier, device=device)
                 else:
                     outcome.waiting.append(page.name)
+                if page.name in outcome.outdated:
+                    bar.write(f"  {page.name:<12} outdated: {outcome.outdated[page.name]}")
                 continue
             if unmet := [name for name in page.after if name not in outcome.executed]:
                 outcome.failed[page.name] = (
@@ -169,6 +173,23 @@ def _execute_pages(
             bar.update()
         bar.set_postfix_str("")
     return outcome
+
+
+def _take_as_it_is(
+    page: PageSource, root: Path, folder: Path, outcome: Outcome, *, tier: str, device: str
+) -> None:
+    """Take the last result of a page that is not to be executed; note it if it is outdated."""
+    previous = kept(folder, page.name)[0]
+    outcome.executed[page.name] = previous
+    if any(name not in outcome.executed for name in page.after):
+        return  # that page waits or failed, so nothing is rendered
+    found = ingredients(page, root, tier=tier, device=device, executed=outcome.executed)
+    current = folder / f"{page.name}-{key_of(found)}.ipynb"
+    if current.is_file():
+        outcome.executed[page.name] = current
+    else:
+        before = _metadata(previous)["ingredients"]
+        outcome.outdated[page.name] = f"{_when(previous)}, before {changes(before, found)}"
 
 
 def _closure(pages: Sequence[PageSource], only: Sequence[str]) -> set[str]:
@@ -230,7 +251,7 @@ def _duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Let one build at a time into a folder; the system frees the lock of a killed process."""
     import fcntl
 
@@ -248,7 +269,7 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _device() -> str:
+def device_here() -> str:
     """Return ``"cpu"``, or the accelerator that pages will find."""
     import torch
 
@@ -306,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             only=options.only,
             force=options.force,
             render=not options.no_render,
-            device=_device(),
+            device=device_here(),
             interactive=sys.stderr.isatty(),
         )
     except (BookError, execution.PageError) as error:

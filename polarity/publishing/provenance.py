@@ -6,6 +6,7 @@ explain a difference, needs the rest.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import os
 import platform
@@ -22,6 +23,8 @@ from .environment import repository_root
 
 __all__ = ["Commit", "Provenance", "commit", "device", "repeat_command", "system", "versions"]
 
+COMMIT_FILE = ".polarity-commit"  # in an archive, which has no .git
+CHECKSUMS = "SHA256SUMS"  # of all that is in an archive
 MAIN = ("python", "polarity", "torch", "numpy")  # the versions shown without unfolding the list
 
 
@@ -49,7 +52,8 @@ def commit(root: Path | None = None) -> Commit | None:
     -------
     Commit or None
         None without git, outside a clone, or before the first commit. Untracked files that git
-        does not ignore count as changes: they might be imported.
+        does not ignore count as changes: they might be imported. Of an unpacked archive (``make
+        archive``), the commit that it was made of.
     """
     root = repository_root() if root is None else root
     if root is None:
@@ -57,12 +61,33 @@ def commit(root: Path | None = None) -> Commit | None:
     top = _git(root, "rev-parse", "--show-toplevel")
     # A copy of the sources inside some other repository has no commit of its own.
     if top is None or Path(top).resolve() != root.resolve():
-        return None
+        return _archived(root)
     head = _git(root, "rev-parse", "HEAD")
     status = _git(root, "status", "--porcelain")
     if head is None or status is None:
         return None
     return Commit(head, dirty=bool(status))
+
+
+def _archived(root: Path) -> Commit | None:
+    """Return the commit that an archive names, and whether a file has changed since."""
+    try:
+        commit, *changed = (root / COMMIT_FILE).read_text(encoding="utf-8").split()
+        sums = (root / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return None
+
+    def is_whole(line: str) -> bool:
+        digest, _, name = line.partition("  ")
+        # Results may be made anew without being other results.
+        if name.startswith("_build/"):
+            return True
+        try:
+            return hashlib.sha256((root / name).read_bytes()).hexdigest() == digest
+        except OSError:
+            return False
+
+    return Commit(commit, dirty=bool(changed) or not all(map(is_whole, sums)))
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from polarity.analysis.evidence import EVIDENCE
 
 from . import listings, pictures
 from .sources import BookError, PageSource
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 __all__ = ["render", "stage"]
+
+TITLE = re.compile(r"\s*(?:\([\w-]+\)=\s*\n)?# [^\n]*\n?")  # with a label before it
 
 
 def stage(
-    root: Path, source: Path, pages: Sequence[PageSource], executed: Mapping[str, Path]
+    root: Path,
+    source: Path,
+    pages: Sequence[PageSource],
+    executed: Mapping[str, Path],
+    outdated: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Fill ``source`` with what Jupyter Book needs, and nothing else.
 
@@ -33,6 +45,9 @@ def stage(
         All pages. Those without code are copied as they are.
     executed
         Name -> executed notebook, of the pages with code.
+    outdated
+        Name -> when it was executed and what has changed since, of those whose results are older
+        than what makes them. They say so below their title.
     """
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
@@ -56,19 +71,38 @@ def stage(
         destination = source / page.docname
         destination.parent.mkdir(parents=True, exist_ok=True)
         if page.has_code:
-            _stage_notebook(executed[page.name], destination.with_suffix(".ipynb"), source)
+            staged = destination.with_suffix(".ipynb")
+            _stage_notebook(executed[page.name], staged, source, outdated.get(page.name))
         else:
             shutil.copy(page.path, destination.with_suffix(".md"))
 
 
-def _stage_notebook(executed: Path, target: Path, source: Path) -> None:
+def _stage_notebook(executed: Path, target: Path, source: Path, since: str | None) -> None:
     """Copy an executed page, with its figures as readers get them."""
     import nbformat
 
     notebook = nbformat.read(executed, as_version=4)
     prefix = "../" * (len(target.relative_to(source).parts) - 1) + "_static"
     pictures.present(notebook, source / "book" / "_static", prefix)
+    if since:
+        _note(notebook, since)
     nbformat.write(notebook, target)
+
+
+def _note(notebook: NotebookNode, since: str) -> None:
+    """Write below the title of a staged notebook that its results are outdated."""
+    import nbformat
+
+    words = re.sub(r"([\\`*_{}\[\]<>$&#~^|])", r"\\\1", since)  # names of files are no Markdown
+    note = (
+        f":::{{warning}}\nThis page was computed on {words}. `make book` computes it again.\n:::\n"
+    )
+    first = notebook.cells[0] if notebook.cells else None
+    title = first and first.cell_type == "markdown" and TITLE.match(first.source)
+    if first and title:
+        first.source = f"{title[0]}\n{note}\n{first.source[title.end() :]}"
+    else:
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(note))
 
 
 def _stage_mathjax(target: Path) -> None:

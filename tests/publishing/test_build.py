@@ -167,6 +167,42 @@ def test_one_page_and_those_it_draws_on(project: Project) -> None:
     assert "--only claim: there is no such page; pages are index, xor5d, claims" in unknown.stderr
 
 
+def test_a_page_that_is_older_than_its_code_says_so(project: Project) -> None:
+    project.toc("index", "xor5d", "claims")
+    data = project.root / "book" / "data" / "__init__.py"  # no Markdown, though it looks like it
+    data.parent.mkdir()
+    data.write_text("1")
+    project.page("index", "> Old words.", inputs=["book/data/*"])
+    project.page("xor5d", "page.glue('answer', 1.5)")
+    project.page("claims", "> {glue:text}`xor5d.ipynb::answer:.1f`", after=["xor5d"])
+    assert project.build().returncode == 0
+
+    def shown(name: str) -> str:
+        html = (project.root / "_build" / "html" / "book" / f"{name}.html").read_text()
+        return " ".join(re.sub(r"<[^>]+>", "", html[html.index("<h1") :]).split())
+
+    data.write_text("2")
+    path = project.root / "book" / "xor5d.md"
+    path.write_text(path.read_text().replace("1.5", "2.5"))
+    done = project.build("--only", "xor5d")
+    assert done.returncode == 0, done.stdout + done.stderr
+    note = r"This page was computed on \d{4}-\d\d-\d\d \d\d:\d\d UTC, before "
+    told = rf"{note}book/data/__init__\.py changed\. make book computes it again\. "
+    assert re.match(rf"Index.{{0,20}} Warning {told}.*Old words", shown("index"))
+    # One that draws on a page which was executed is outdated too.
+    assert re.search(rf"{note}the results of xor5d changed\.", shown("claims"))
+    assert "computed on" not in shown("xor5d")
+    assert tell(done, "index").startswith("outdated: 20")
+    assert tell(done, "claims").endswith("UTC, before the results of xor5d changed")
+    # The results themselves are not touched.
+    assert not [p for p in project.executed("index") if "computed on" in p.read_text()]
+
+    data.write_text("1")
+    again = project.build("--only", "xor5d")  # what there is fits again
+    assert "index" not in re.findall(r"^ +(\w+) +outdated", again.stdout, re.MULTILINE)
+    assert "computed on" not in shown("index") and "computed on" in shown("claims")
+
+
 FAILURES = {
     "exception": (
         "def ratio(n):\n    return 1 / n\nratio(0)",
