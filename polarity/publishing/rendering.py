@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from polarity.analysis.evidence import EVIDENCE
 
 from . import listings, pictures
+from .definitions import carry_definitions
 from .sources import BookError, PageSource
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def render(source: Path, target: Path, docnames: Sequence[str]) -> Path:
     missing = [name for name in wanted if not (html / f"{name}.html").is_file()]
     if missing:
         raise BookError(f"Jupyter Book left out {', '.join(missing)}; the whole log: {log}")
+    carry_definitions(html / "book")
     old = target.parent / f".{target.name}-old"
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
