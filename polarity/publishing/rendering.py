@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from . import finish
 from .sources import BookError, PageSource
 
 __all__ = ["render", "stage"]
@@ -117,6 +118,7 @@ def render(source: Path, target: Path, docnames: Sequence[str]) -> Path:
     missing = [name for name in wanted if not (html / f"{name}.html").is_file()]
     if missing:
         raise BookError(f"Jupyter Book left out {', '.join(missing)}; the whole log: {log}")
+    finish.finish(html, title=_title(source))
     old = target.parent / f".{target.name}-old"
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
@@ -125,6 +127,13 @@ def render(source: Path, target: Path, docnames: Sequence[str]) -> Path:
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(work, ignore_errors=True)
     return target / "index.html"
+
+
+def _title(source: Path) -> str:
+    import yaml
+
+    settings = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
+    return str(settings.get("title", ""))
 
 
 def _complaints(log: Path) -> str:
