@@ -7,7 +7,8 @@ by the claim's rule. The pages of the book measure; nothing on them decides.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -24,7 +25,6 @@ __all__ = [
     "judge",
     "ledger",
     "ledger_html",
-    "tally_html",
 ]
 
 
@@ -62,6 +62,23 @@ class Claim:
     def page(self) -> str:
         """The page of the book that measures the claim."""
         return self.id.partition(".")[0]
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The parts of the paper that make it: "Abstract", sections "2" to "6", "Appendix D".
+
+        Examples
+        --------
+        >>> CLAIMS["xor5d.less_data"].sections, CLAIMS["theory.three_units_suffice"].sections
+        (('Abstract', '2'), ('5', 'Appendix D'))
+        """
+        found = ["Abstract"] if "Abstract" in self.where else []
+        # "Sections 4 and 6" name two; Lemma 2.1 stands in section 2, Theorem D.3 in Appendix D.
+        for match in re.finditer(r"Sections? (\d)(?:\.\d)?(?: and (\d))?|Lemma (\d)", self.where):
+            found += [number for number in match.groups() if number]
+        for match in re.finditer(r"(?:Appendix|Theorem) ([A-D])", self.where):
+            found.append(f"Appendix {match[1]}")
+        return tuple(dict.fromkeys(found))
 
 
 _DRAWS = "median over independent draws of the data, with the range of the central 95 % of draws"
@@ -349,13 +366,15 @@ _CLAIMS = (
 CLAIMS: Mapping[str, Claim] = {claim.id: claim for claim in _CLAIMS}
 """Every claim of the ledger, by its identifier, in the order of the paper."""
 
-_CSS = {
+CSS = {
     "reproduced": "reproduced",
     "partly": "partly",
     "undecided": "undecided",
     "not reproduced": "not",
 }
-_MARK = {"reproduced": "✓", "partly": "≈", "undecided": "?", "not reproduced": "✗"}
+"""Style-sheet classes of the outcomes."""
+MARK = {"reproduced": "✓", "partly": "≈", "undecided": "?", "not reproduced": "✗"}
+"""Marks of the outcomes, for readers who do not see colours."""
 
 
 @dataclass(frozen=True)
@@ -376,7 +395,7 @@ class Verdict:
     @property
     def label(self) -> str:
         """The outcome with its mark, for readers who do not see colours."""
-        return f"{_MARK[self.outcome]} {self.outcome}"
+        return f"{MARK[self.outcome]} {self.outcome}"
 
     @property
     def ours(self) -> str:
@@ -393,8 +412,10 @@ class Verdict:
         return f'<p class="claim-setting">{escape(self.setting)}</p>' if self.setting else ""
 
     def _repr_html_(self) -> str:
+        from .ledger_picture import evidence_html
+
         return (
-            f'<div class="claim-card claim-{_CSS[self.outcome]}" '
+            f'<div class="claim-card claim-{CSS[self.outcome]}" '
             f'id="claim-{escape(self.claim.id)}">'
             f'<p class="claim-statement">{escape(self.claim.statement)} '
             f"<cite>{escape(self.claim.where)}</cite></p>"
@@ -402,7 +423,8 @@ class Verdict:
             f"<span>Here: <b>{escape(self.ours)}</b></span></p>"
             f'<p class="claim-rule">{escape(self.claim.measure)} '
             f"Rule: {escape(self.explanation)}.</p>"
-            + (f'<p class="claim-setting">{escape(self.setting)}</p>' if self.setting else "")
+            + self._setting_html
+            + f'<p class="claim-evidence">What this rests on: {evidence_html(self.claim)}</p>'
             + f'<p class="claim-verdict">{escape(self.label)}</p></div>'
         )
 
@@ -483,8 +505,8 @@ def ledger_html(estimates: Mapping[str, Estimate]) -> str:
     rows = []
     for row in ledger(estimates).itertuples():
         claim = CLAIMS[str(row.claim)]
-        css = _CSS.get(str(row.verdict), "open")
-        mark = _MARK.get(str(row.verdict), "○")
+        css = CSS.get(str(row.verdict), "open")
+        mark = MARK.get(str(row.verdict), "○")
         cells = {name: escape(str(getattr(row, name))) for name in _HEADINGS}
         cells["statement"] = (
             f'<a href="{claim.page}.html#claim-{claim.id}">{cells["statement"]}</a>'
@@ -500,14 +522,3 @@ def ledger_html(estimates: Mapping[str, Estimate]) -> str:
     head = "".join(f'<th scope="col">{heading}</th>' for heading in _HEADINGS.values())
     body = "".join(rows)
     return f'<table class="ledger"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def tally_html(verdicts: Iterable[Verdict]) -> str:
-    """One mark a claim, each a link to its card: the ledger in one picture."""
-    marks = [
-        f'<li class="claim-{_CSS[v.outcome]}"><b>{_MARK[v.outcome]}</b>'
-        f'<a href="{v.claim.page}.html#claim-{v.claim.id}">{escape(v.claim.statement)}</a>'
-        f"<span>{escape(f'{v.claim.published} → {v.ours} {v.setting}'.rstrip())}</span></li>"
-        for v in verdicts
-    ]
-    return f'<ul class="claim-tally">{"".join(marks)}</ul>'

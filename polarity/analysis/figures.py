@@ -6,7 +6,7 @@ that is not in :mod:`~polarity.analysis.metrics`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .comparisons import MAP_METRICS
+from .drawn import layer
 from .metrics import (
     epochs_to_threshold,
     error_at_convergence,
@@ -72,16 +73,25 @@ def _band(ax: Axes, x: np.ndarray, values: xr.DataArray, style: Style, scale: fl
     ax.plot(x, mid, **style.line())
 
 
+def _every_trial(ax: Axes, x: np.ndarray, values: xr.DataArray, style: Style, shift: float) -> None:
+    """Each trial a dot, beside its median: a layer that is hidden until a reader asks for it."""
+    array = values.transpose("n_train", "trial").values
+    places = np.repeat(x + shift, array.shape[1])
+    dots = ax.scatter(places, array.ravel(), s=5, color=style.color, alpha=0.4, linewidths=0)
+    layer("trials", dots)
+
+
 def _published(ax: Axes, published: pd.DataFrame, metric: str, at: Mapping[int, int]) -> None:
     """The paper's medians as hollow diamonds."""
     rows = published[published.metric == _METRIC_COLUMNS[metric]]
     for condition, group in rows.groupby("condition"):
         style = condition_style(str(condition))
         group = group[group.n_train.isin(list(at))]
-        ax.plot(
+        diamonds = ax.plot(
             [at[n] for n in group.n_train], group.median_or_pct, linestyle="none", marker="D",
             markersize=4.5, markerfacecolor="white", markeredgecolor=style.color, zorder=5,
         )  # fmt: skip
+        layer("paper", diamonds)
 
 
 def _efficiency_panel(
@@ -93,12 +103,18 @@ def _efficiency_panel(
 ) -> None:
     at = _positions(curves)
     x = np.array(list(at.values()))
-    for condition in curves.condition.values:
+    conditions = curves.condition.values
+    for i, condition in enumerate(conditions):
         part, style = curves.sel(condition=condition), condition_style(str(condition))
+        shift = 0.16 * (i - (len(conditions) - 1) / 2)
         if metric == "error":
-            _band(ax, x, quartiles(error_at_convergence(part)), style, 100)
+            errors = error_at_convergence(part)
+            _band(ax, x, quartiles(errors), style, 100)
+            _every_trial(ax, x, 100 * errors, style, shift)
         elif metric == "epochs":
-            _band(ax, x, quartiles(epochs_to_threshold(part, threshold), skipna=True), style)
+            epochs = epochs_to_threshold(part, threshold)
+            _band(ax, x, quartiles(epochs, skipna=True), style)
+            _every_trial(ax, x, epochs, style, shift)
         else:
             ax.plot(x, 100 * success_rate(part, threshold).values, **style.line())
     if published is not None:
@@ -273,12 +289,9 @@ def figc1(curves: xr.Dataset) -> Figure:
     for reset, color, marker, line in looks:
         part = curves.sel(reset=reset, condition="frozen_sufficient")
         style = Style(f"frozen sufficient, {reset}", OKABE_ITO[color], marker, line)
-        _band(axes[0], x, quartiles(epochs_to_threshold(part, 0.9), skipna=True), style)
-        _band(axes[1], x, quartiles(error_at_convergence(part)), style, 100)
+        _rule(axes, x, part, style, 0.14 * (len(axes[0].lines) - 2))
     fluid = curves.isel(reset=0).sel(condition="fluid_random")
-    style = condition_style("fluid_random")
-    _band(axes[0], x, quartiles(epochs_to_threshold(fluid, 0.9), skipna=True), style)
-    _band(axes[1], x, quartiles(error_at_convergence(fluid)), style, 100)
+    _rule(axes, x, fluid, condition_style("fluid_random"), 0.28)
     for ax, metric, title in zip(axes, ("epochs", "error"), "AB", strict=True):
         ax.set_xticks(x, [str(n) for n in at])
         ax.tick_params(axis="x", labelrotation=45)
@@ -289,6 +302,17 @@ def figc1(curves: xr.Dataset) -> Figure:
         title=f"{_trials(curves)} a point", alignment="center", title_fontsize=9,
     )  # fmt: skip
     return figure
+
+
+def _rule(
+    axes: Sequence[Axes], x: np.ndarray, part: xr.Dataset, style: Style, shift: float
+) -> None:
+    """One line of Fig C.1 in both panels."""
+    epochs, errors = epochs_to_threshold(part, 0.9), error_at_convergence(part)
+    _band(axes[0], x, quartiles(epochs, skipna=True), style)
+    _every_trial(axes[0], x, epochs, style, shift)
+    _band(axes[1], x, quartiles(errors), style, 100)
+    _every_trial(axes[1], x, 100 * errors, style, shift)
 
 
 def draws_figure(curves: xr.Dataset, threshold: float = 0.90) -> Figure:

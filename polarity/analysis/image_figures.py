@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from polarity._checks import one_of
 from polarity.protocols import IMAGE_CONDITIONS
 
+from .drawn import layer
 from .image_metrics import (
     COMPARED,
     POLARITY_CONDITIONS,
@@ -85,10 +86,11 @@ def fig2(
         style, shift = condition_style(condition), _shift(condition, present)
         means = restricted_means(times.sel(condition=condition), limit)
         x = np.array([at[n] for n in means.index]) + shift
-        if means.trials.max() > FEW:
+        many = means.trials.max() > FEW
+        if many:
             right.fill_between(x, means.low, means.high, color=style.color, alpha=0.15, linewidth=0)
-        else:
-            _dots(right, times.sel(condition=condition).clip(max=limit), at, style.color, shift)
+        own = times.sel(condition=condition).clip(max=limit)
+        _dots(right, own, at, style.color, shift, hidden=many)
         right.plot(x, means.value, **style.line())
     if published is not None:
         _published(left, _errors(published), present, at)
@@ -140,21 +142,16 @@ def fig3(
         differences(times, "restricted_mean", limit),
     )
     few = trial_counts(curves).max().item() <= FEW
-    pairs = (errors, None, times.clip(max=limit))
-    for ax, table, values in zip(axes, tables, pairs, strict=True):
+    paired = (errors, None, times.clip(max=limit))
+    for ax, table, values in zip(axes, tables, paired, strict=True):
         ax.axhline(0, color=condition_style(REFERENCE).color, linewidth=1.4, zorder=1)
         for condition in present:
             style, shift = condition_style(condition), _shift(condition, present)
             rows = table[table.condition == condition]
             x = np.array([at[n] for n in rows.n_train]) + shift
-            if few and values is not None and REFERENCE in values.condition.values:
-                _dots(
-                    ax,
-                    values.sel(condition=condition) - values.sel(condition=REFERENCE),
-                    at,
-                    style.color,
-                    shift,
-                )
+            if values is not None and REFERENCE in values.condition.values:
+                pairs = values.sel(condition=condition) - values.sel(condition=REFERENCE)
+                _dots(ax, pairs, at, style.color, shift, hidden=not few)
             ax.plot(x, rows.difference, **style.line())
             for where, value, star in zip(x, rows.difference, rows.star, strict=True):
                 if star and math.isfinite(value):
@@ -336,16 +333,19 @@ def _medians(
         low, mid, high = (quartiles(own, skipna=True).sel(quartile=q).values for q in (25, 50, 75))
         if many:
             ax.fill_between(x, low, high, color=style.color, alpha=0.15, linewidth=0)
-        else:
-            _dots(ax, own, at, style.color, shift)
+        _dots(ax, own, at, style.color, shift, hidden=many)
         ax.plot(x, mid, **style.line())
 
 
-def _dots(ax: Axes, values: xr.DataArray, at: dict[int, int], color: str, shift: float) -> None:
-    """One dot a network; ``values`` has the dims (n_train, trial)."""
+def _dots(
+    ax: Axes, values: xr.DataArray, at: dict[int, int], color: str, shift: float, hidden: bool
+) -> None:
+    """One dot a network, hidden until asked for or not; ``values`` is (n_train, trial)."""
     array = values.transpose("n_train", "trial").values
     x = np.repeat(np.array(list(at.values()), dtype=float) + shift, array.shape[1])
-    ax.scatter(x, array.ravel(), s=9, color=color, alpha=0.45, linewidths=0, zorder=2)
+    dots = ax.scatter(x, array.ravel(), s=9, color=color, alpha=0.45, linewidths=0, zorder=2)
+    if hidden:
+        layer("trials", dots)
 
 
 def _errors(published: pd.DataFrame) -> pd.DataFrame:
@@ -370,11 +370,12 @@ def _published(
     for condition in present:
         style, shift = condition_style(condition), _shift(condition, present)
         own = rows[(rows.condition == condition) & rows.n_train.isin(list(at))]
-        ax.plot(
+        medians = ax.plot(
             [at[n] + shift for n in own.n_train], own["median"], linestyle=":", linewidth=0.7,
             color=style.color, marker=style.marker, markersize=size, markerfacecolor="none",
             markeredgewidth=0.8, alpha=0.8, zorder=3,
         )  # fmt: skip
+        layer("paper", medians)
 
 
 def _size_axis(

@@ -6,9 +6,6 @@ in every panel; it has a marker and a line style of its own, so that no figure n
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -22,7 +19,7 @@ from numpy.typing import ArrayLike
 from .estimate import Estimate
 from .style import OKABE_ITO, Style, condition_style
 
-__all__ = ["POLARITIES", "STYLES", "Score", "picture", "scores_figure", "siege_figure"]
+__all__ = ["POLARITIES", "STYLES", "Score", "scores_figure", "siege_figure"]
 
 _WIDTH = 5.2  # inches
 
@@ -131,22 +128,3 @@ def _trace(ax: Axes, style: Style, trace: np.ndarray, place: int) -> None:
     every = max(1, len(trace) // 9)
     # Markers at different steps, where lines lie on each other.
     ax.plot(np.maximum(trace, _LOWEST), **style.line(), markevery=(place * every // 6, every))
-
-
-def picture(figure: Figure, alt: str) -> str:
-    """Return a figure as HTML, with an alternative text that can be computed.
-
-    Raises
-    ------
-    ValueError
-        If the text is empty.
-    """
-    if not alt.strip():
-        raise ValueError("alt must describe the figure, got an empty text")
-    drawing = io.BytesIO()
-    figure.savefig(drawing, format="svg", metadata={"Date": None})
-    data = base64.b64encode(drawing.getvalue()).decode()
-    return (
-        f'<img src="data:image/svg+xml;base64,{data}" alt="{html.escape(alt)}" '
-        'style="max-width: 100%; height: auto">'
-    )

@@ -28,6 +28,11 @@ class Rule(Protocol):
         """The rule in words; ``spec`` formats its numbers."""
         ...
 
+    @property
+    def region(self) -> tuple[float, float]:
+        """Where an interval must lie: the lower and the upper end, which may be infinite."""
+        ...
+
 
 def _short_of_it(value_does: bool, interval_reaches: bool) -> Outcome:
     """The outcome where not the whole interval fulfils a rule."""
@@ -52,6 +57,11 @@ class Below:
             return "reproduced"
         return _short_of_it(estimate.value < self.bound, estimate.low < self.bound)
 
+    @property
+    def region(self) -> tuple[float, float]:
+        """See the class."""
+        return (-math.inf, self.bound)
+
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
@@ -71,6 +81,11 @@ class Above:
         if estimate.low > self.bound:
             return "reproduced"
         return _short_of_it(estimate.value > self.bound, estimate.high > self.bound)
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """See the class."""
+        return (self.bound, math.inf)
 
     def describe(self, spec: str) -> str:
         """The rule in words."""
@@ -92,6 +107,11 @@ class Within:
             return "reproduced"
         reaches = estimate.low < self.margin and -self.margin < estimate.high
         return _short_of_it(abs(estimate.value) < self.margin, reaches)
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """See the class."""
+        return (-self.margin, self.margin)
 
     def describe(self, spec: str) -> str:
         """The rule in words."""
@@ -117,6 +137,11 @@ class RatioLike:
             return "reproduced"
         return _short_of_it(contains or estimate.value < 1, estimate.low < 1)
 
+    @property
+    def region(self) -> tuple[float, float]:
+        """See the class."""
+        return (-math.inf, 1.0)
+
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
@@ -141,6 +166,11 @@ class Equals:
             return "reproduced"
         reaches = estimate.low <= self.number <= estimate.high
         return _short_of_it(estimate.value == self.number, reaches)
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """See the class."""
+        return (self.number, self.number)
 
     def describe(self, spec: str) -> str:
         """The rule in words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import numbers
@@ -19,6 +20,7 @@ from .notebooks import check_parameters, injected_cells, overridden
 from .provenance import Provenance
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from nbformat import NotebookNode
 
     from polarity.analysis.claims import Verdict
@@ -96,6 +98,7 @@ class Page:
             raise ValueError(f"tier must be one of {', '.join(TIERS)}; got {tier!r}")
         self.tier = tier
         self._claims: set[str] = set()
+        self._figures: set[str] = set()
         self._commit = provenance_module.commit()
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
@@ -181,6 +184,64 @@ class Page:
         _display(verdict, {METADATA: {"measurement": stored}})
         return verdict
 
+    def figure(self, name: str, figure: Figure, alt: str, *, wide: bool = False) -> None:
+        """Show a figure, and store with it what a reader may ask for.
+
+        That is: a description for those who do not see it, which ends with numbers read from the
+        figure; the data that it draws, as CSV; and where it comes from.
+
+        Parameters
+        ----------
+        name
+            Unique on the page; also the anchor's, ``xor5d.html#figure-fig1a``.
+        figure
+            It is closed, and drawn once.
+        alt
+            What kind of picture this is: panels, axes, marks. Not what comes out: the numbers are
+            added here (:func:`polarity.analysis.drawn.describe`), so that they always are right.
+        wide
+            Keep a legible size on a phone, and scroll sideways there.
+
+        Raises
+        ------
+        ValueError
+            If the name is no such name or was used before, or if there is no description.
+        """
+        from matplotlib import pyplot
+
+        from polarity.analysis import drawn
+
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(f"name must be like 'fig1a', got {name!r}")
+        if name in self._figures:
+            raise ValueError(f"page {self.name} already has a figure {name!r}")
+        if not isinstance(alt, str) or not alt.strip():
+            raise ValueError(f"figure {name!r} needs a description (alt), got {alt!r}")
+        self._figures.add(name)
+        data = drawn.table(figure)
+        csv = data.dropna(axis="columns", how="all").to_csv(index=False, float_format="%.6g")
+        layers = drawn.layers_of(figure)
+        svg = drawn.to_svg(figure)
+        pyplot.close(figure)
+        words = " ".join(f"{alt.strip()} {drawn.describe(data)}".split())
+        stored = {
+            "name": name,
+            "page": self.name,
+            "tier": self.tier,
+            "alt": words,
+            "layers": layers,
+            "wide": wide,
+            "csv": csv if len(data) else "",
+            "sha256": hashlib.sha256(csv.encode()).hexdigest() if len(data) else "",
+            "commit": self._commit.id if self._commit else None,
+            "dirty": self._commit.dirty if self._commit else False,
+            "device": provenance_module.device(self._parameters),
+            "seconds": round(time.perf_counter() - self._clock, 3),
+            "drawn": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": provenance_module.repeat_command(self.name, self._changed),
+        }
+        _display_raw({"image/svg+xml": svg, "text/plain": words}, {METADATA: {"figure": stored}})
+
     def provenance(self) -> None:
         """Show the card with what stands behind this page; the last cell of every page."""
         parameters = self._parameters
@@ -227,9 +288,13 @@ def _display(thing: object, metadata: dict[str, Any]) -> None:
 
 
 def _display_html(page: str, text: str) -> None:
+    _display_raw({"text/html": page, "text/plain": text}, {})
+
+
+def _display_raw(data: dict[str, str], metadata: dict[str, Any]) -> None:
     from IPython.display import display
 
-    display({"text/html": page, "text/plain": text}, raw=True)
+    display(data, metadata=metadata, raw=True)
 
 
 def _scalar(name: str, value: object) -> str | bool | int | float:

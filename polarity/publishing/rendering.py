@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from . import finish
+from polarity.analysis.evidence import EVIDENCE
+
+from . import finish, listings, pictures
 from .sources import BookError, PageSource
 
 __all__ = ["render", "stage"]
@@ -45,14 +47,28 @@ def stage(
                 destination = source / path.relative_to(root)
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, destination)
-    _stage_mathjax(source / "book" / "_static" / "mathjax")
+    static = source / "book" / "_static"
+    _stage_mathjax(static / "mathjax")
+    listings.write_listings(
+        root, static, [file for evidence in EVIDENCE.values() for file in evidence.files]
+    )
     for page in pages:
         destination = source / page.docname
         destination.parent.mkdir(parents=True, exist_ok=True)
         if page.has_code:
-            shutil.copy(executed[page.name], destination.with_suffix(".ipynb"))
+            _stage_notebook(executed[page.name], destination.with_suffix(".ipynb"), source)
         else:
             shutil.copy(page.path, destination.with_suffix(".md"))
+
+
+def _stage_notebook(executed: Path, target: Path, source: Path) -> None:
+    """Copy an executed page, with its figures as readers get them."""
+    import nbformat
+
+    notebook = nbformat.read(executed, as_version=4)
+    prefix = "../" * (len(target.relative_to(source).parts) - 1) + "_static"
+    pictures.present(notebook, source / "book" / "_static", prefix)
+    nbformat.write(notebook, target)
 
 
 def _stage_mathjax(target: Path) -> None:

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["BookError", "PageSource", "changes", "ingredients", "key_of", "pages_of"]
 
-CANNOT_CHANGE_A_RESULT = ("build.py", "finish.py", "lock.py", "pdf.py", "rendering.py")
+CANNOT_CHANGE_A_RESULT = (
+    "build.py",
+    "finish.py",
+    "listings.py",
+    "lock.py",
+    "pdf.py",
+    "pictures.py",
+    "rendering.py",
+)
 
 
 class BookError(Exception):

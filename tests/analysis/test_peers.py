@@ -20,7 +20,7 @@ from torch.nn.utils import parametrize
 
 import polarity
 from polarity.analysis.estimate import Estimate
-from polarity.analysis.peer_figures import STYLES, Score, picture, scores_figure, siege_figure
+from polarity.analysis.peer_figures import STYLES, Score, scores_figure, siege_figure
 from polarity.analysis.style import use_style
 from polarity.publishing.environment import repository_root
 
@@ -274,13 +274,3 @@ def test_a_siege_draws_zero_at_the_foot_of_its_axis() -> None:
     assert list(factor.get_ydata()) == [0.25, 0.1, 0.2]
     assert list(turn.get_xdata()) == [1, 1]
     assert ax.get_yticklabels()[0].get_text() == "0"
-
-
-@pytest.mark.usefixtures("style")
-def test_a_picture_has_the_text_that_describes_it() -> None:
-    figure = siege_figure({"one": {"eg": [0.25, 0.1]}}, turn=1)
-    text = picture(figure, 'Errors < 3 & "more"')
-    assert 'alt="Errors &lt; 3 &amp; &quot;more&quot;"' in text
-    assert text.startswith('<img src="data:image/svg+xml;base64,')
-    with pytest.raises(ValueError, match="alt must describe the figure"):
-        picture(figure, " ")

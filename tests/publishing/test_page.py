@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from matplotlib.figure import Figure
 
 from polarity.publishing import Page, collect_measurements, executed_notebooks
 from polarity.publishing import page as page_module
@@ -213,3 +215,64 @@ def test_by_hand_the_latest_kept_notebooks_are_used(
         executed_notebooks(["capacity"])
     with pytest.raises(FileNotFoundError, match="run `make smoke` first"):
         executed_notebooks(["xor5d"], tier="smoke")
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """Record what a page displays as it is."""
+    seen: list[tuple[dict[str, str], dict[str, Any]]] = []
+    monkeypatch.setattr(page_module, "_display_raw", lambda *shown: seen.append(shown))
+    return seen
+
+
+def small_figure() -> Figure:
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([1, 2], [0.5, 0.25], label="frozen")
+    axes.set(xlabel="epoch", ylabel="error (%)")
+    return figure
+
+
+def test_a_figure_is_stored_with_its_data_description_and_origin(
+    shown: list[tuple[dict[str, str], dict[str, Any]]],
+) -> None:
+    Page("small").figure("fig1a", small_figure(), "One line.", wide=True)
+    (data, metadata) = shown[0]
+    assert data["image/svg+xml"].startswith("<svg ")
+    stored = metadata["polarity"]["figure"]
+    words = "One line. Error (%) against epoch: frozen 0.5 at 1, 0.25 at 2."
+    assert data["text/plain"] == stored["alt"] == words
+    assert stored["csv"] == (
+        "panel,series,mark,layer,x,y,x_quantity,y_quantity\n"
+        ",frozen,line,,1,0.5,epoch,error (%)\n"
+        ",frozen,line,,2,0.25,epoch,error (%)\n"
+    )
+    assert stored["sha256"] == hashlib.sha256(stored["csv"].encode()).hexdigest()
+    assert (stored["page"], stored["tier"], stored["wide"]) == ("small", "live", True)
+    assert stored["command"].startswith("papermill jt://book/small.md")
+    assert stored["device"] and stored["seconds"] >= 0 and stored["drawn"]
+    json.dumps(stored)
+
+
+def test_a_figure_needs_a_name_of_its_own_and_words(
+    shown: list[tuple[dict[str, str], dict[str, Any]]],
+) -> None:
+    page = Page("small")
+    page.figure("fig1a", small_figure(), "One line.")
+    with pytest.raises(ValueError, match="page small already has a figure 'fig1a'"):
+        page.figure("fig1a", small_figure(), "One line.")
+    with pytest.raises(ValueError, match=r"figure 'fig1b' needs a description \(alt\), got ' '"):
+        page.figure("fig1b", small_figure(), " ")
+    with pytest.raises(ValueError, match="name must be like 'fig1a', got 'Fig 1'"):
+        page.figure("Fig 1", small_figure(), "One line.")
+    assert len(shown) == 1
+
+
+def test_a_schematic_figure_has_no_data(
+    shown: list[tuple[dict[str, str], dict[str, Any]]],
+) -> None:
+    figure = Figure()
+    figure.subplots().text(0, 0, "words only")
+    Page("small").figure("sketch", figure, "Words.")
+    stored = shown[0][1]["polarity"]["figure"]
+    assert (stored["csv"], stored["sha256"], stored["alt"]) == ("", "", "Words.")

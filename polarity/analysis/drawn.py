@@ -1,0 +1,440 @@
+"""What a figure shows, read back from the figure itself: as a table, in words, and as SVG.
+
+The data that the book offers beside a picture are those that were drawn, because they are taken
+from the drawn figure; no page lists them a second time. Parts of a figure that a reader may want
+to see or not, such as single trials or the paper's values, are its layers.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import (
+    Collection,
+    LineCollection,
+    PathCollection,
+    PolyCollection,
+    QuadMesh,
+)
+from matplotlib.colors import to_hex
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+
+from polarity._checks import one_of
+
+__all__ = ["COLUMNS", "LAYERS", "describe", "layer", "layers_of", "table", "to_svg"]
+
+LAYERS = {"trials": "single trials", "paper": "the paper's values"}
+"""Parts of a figure that can be shown and hidden, and what a reader calls them."""
+HIDDEN = ("trials",)
+"""Layers that are not shown at first."""
+
+COLUMNS = (
+    "panel", "series", "mark", "layer", "x", "x_low", "x_high", "y", "y_low", "y_high", "value",
+    "x_quantity", "y_quantity",
+)  # fmt: skip
+"""Columns of :func:`table`."""
+
+_PREFIX = "layer-"
+_CELLS = 4096  # of a map that go into the table
+_SPOKEN = 12  # series that a description names; the table holds them all
+
+
+def layer(name: str, artists: Artist | Iterable[Artist]) -> None:
+    """Put artists into a layer of their figure.
+
+    Parameters
+    ----------
+    name : {"trials", "paper"}
+        Which (:data:`LAYERS`).
+    artists
+        What matplotlib's functions returned: one artist, or several.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    """
+    one_of("layer", name, LAYERS)
+    for artist in [artists] if isinstance(artists, Artist) else artists:
+        artist.set_gid(_PREFIX + name)
+
+
+def layers_of(figure: Figure) -> list[str]:
+    """Return the layers that a figure has, in the order of :data:`LAYERS`."""
+    there = {_layer(artist) for artist in figure.findobj(include_self=False)}
+    return [name for name in LAYERS if name in there]
+
+
+def to_svg(figure: Figure) -> str:
+    """Return the figure as SVG; its layers are the elements whose ids begin with ``layer-NAME-``.
+
+    The same figure gives the same text: it holds no date, and identifiers come from the content.
+    Layers in :data:`HIDDEN` are hidden by a style element, which :func:`shown_layers` rewrites.
+    """
+    number = itertools.count(1)
+    for artist in figure.findobj(include_self=False):
+        if name := _layer(artist):  # an id must be unique in its document
+            artist.set_gid(f"{_PREFIX}{name}-{next(number)}")
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    text = buffer.getvalue()
+    return shown_layers(text[text.index("<svg") :], [n for n in LAYERS if n not in HIDDEN])
+
+
+def shown_layers(svg: str, shown: Iterable[str]) -> str:
+    """Return the SVG of :func:`to_svg` with these layers shown, and all others hidden."""
+    hidden = [name for name in LAYERS if name not in set(shown)]
+    selectors = ", ".join(f'[id^="{_PREFIX}{name}-"]' for name in hidden)
+    style = f'<style id="layers">{selectors} {{ display: none }}</style>' if hidden else ""
+    svg = re.sub(r'<style id="layers">.*?</style>', "", svg)
+    return re.sub(r"(<svg\b[^>]*>)", lambda found: found[1] + style, svg, count=1)
+
+
+def table(figure: Figure) -> pd.DataFrame:
+    """Return everything that a figure draws from data, one row a mark.
+
+    Read from lines, bands, dots, bars, intervals and maps. Straight lines across a whole panel,
+    arrows and texts are no data.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns :data:`COLUMNS`: the panel's title; the name in the legend; the kind of mark; the
+        layer; the place, with intervals; the value of a cell of a map; and what the axes measure,
+        with units, as their labels say. Where an axis counts categories, the place is the category.
+    """
+    rows: list[dict[str, Any]] = []
+    for number, ax in enumerate(figure.axes, 1):
+        names = _legend_names(figure, ax)
+        found = list(_marks(ax, names))
+        if not found:
+            continue
+        panel = _title(ax) or (str(number) if len(figure.axes) > 1 else "")
+        x_of, y_of = _reader(ax.xaxis), _reader(ax.yaxis)
+        quantities = {
+            "x_quantity": _quantity(ax.get_xlabel() or _shared(figure, "x", ax)),
+            "y_quantity": _quantity(ax.get_ylabel() or _shared(figure, "y", ax)),
+        }
+        for mark in found:
+            for key, of in (("x", x_of), ("y", y_of)):
+                for part in (key, f"{key}_low", f"{key}_high"):
+                    if part in mark:
+                        mark[part] = of(mark[part])
+            rows.append({"panel": panel, **mark, **quantities})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def describe(data: pd.DataFrame) -> str:
+    """Say in words what a figure shows: of each line its ends and extremes, of each row its dots.
+
+    Parameters
+    ----------
+    data
+        Output of :func:`table`.
+
+    Returns
+    -------
+    str
+        A few sentences, for readers who do not see the picture; empty where there is no line that
+        has a name.
+
+    Examples
+    --------
+    >>> figure = Figure()
+    >>> ax = figure.subplots()
+    >>> _ = ax.plot([20, 60, 100], [41.2, 12.0, 3.5], label="frozen")
+    >>> _ = ax.set(xlabel="samples", ylabel="error (%)")
+    >>> describe(table(figure))
+    'Error (%) against samples: frozen 41.2 at 20, 3.5 at 100.'
+    """
+    named = data[(data.layer == "") & (data.series != "")]
+    lines = named[named.mark == "line"]
+    lines = lines[np.isfinite(pd.to_numeric(lines.y, errors="coerce").astype(float))]
+    dots = named[named.mark == "dot"]
+    rows = dots[[isinstance(place, str) for place in dots.y]]
+    sentences, spoken, unspoken = [], 0, 0
+    told = pd.concat([lines, rows])
+    for _, own in told.groupby(["panel", "x_quantity", "y_quantity"], sort=False):
+        first = own.iloc[0]
+        parts = []
+        for (series, mark), points in own.groupby(["series", "mark"], sort=False):
+            if spoken >= _SPOKEN:
+                unspoken += 1
+                continue
+            spoken += 1
+            course = _course(points) if mark == "line" else _list(points)
+            parts.append(f"{series} {course}")
+        if parts:
+            what = " against ".join(q for q in (first.y_quantity, first.x_quantity) if q)
+            head = ", ".join(part for part in (first.panel, what) if part)
+            sentences.append(f"{head[:1].upper()}{head[1:]}{': ' * bool(head)}{'; '.join(parts)}.")
+    if unspoken:
+        sentences.append(f"{unspoken} more series are in the data.")
+    return " ".join(sentences)
+
+
+def _course(points: pd.DataFrame) -> str:
+    """Where a line begins and ends, and its extreme where that lies elsewhere."""
+    y = points.y.astype(float).to_numpy()
+    said = [0, len(y) - 1] if len(y) > 1 else [0]
+    text = ", ".join(f"{_short(y[i])} at {_short(points.x.iloc[i])}" for i in said)
+    ends = y[said]
+    extent = y.max() - y.min()
+    for word, i in (("lowest", int(y.argmin())), ("highest", int(y.argmax()))):
+        beyond = ends.min() - y[i] if word == "lowest" else y[i] - ends.max()
+        if extent > 0 and beyond > 0.1 * extent:
+            text += f", {word} {_short(y[i])} at {_short(points.x.iloc[i])}"
+    return text
+
+
+def _list(points: pd.DataFrame) -> str:
+    """What was found in each row of a panel whose rows are categories."""
+    return ", ".join(f"{_short(x)} ({y})" for x, y in zip(points.x, points.y, strict=True))
+
+
+def _short(value: object) -> str:
+    """Three digits, without an exponent where that is readable."""
+    if isinstance(value, str):
+        return value
+    number = float(value)  # type: ignore[arg-type]  # a number of any library
+    if number == 0 or not math.isfinite(number):
+        return f"{number:g}"
+    if 1e-4 <= abs(number) < 1e6:
+        digits = max(0, 2 - math.floor(math.log10(abs(number))))
+        text = f"{number:.{digits}f}"
+        return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+    return f"{number:.2e}".replace("-", "−")
+
+
+def _marks(ax: Axes, names: dict[tuple[str, str], str]) -> Iterator[dict[str, Any]]:
+    """Yield every mark of a panel, in data coordinates."""
+    for line in ax.lines:
+        # Lines across a panel (axhline and its like) are in its own coordinates on one axis.
+        if line.get_transform().contains_branch(ax.transData):
+            yield from _of_line(line, names)
+    for collection in ax.collections:
+        yield from _of_collection(collection, names)
+    for image in ax.images:
+        if isinstance(image, AxesImage) and _numbers(image.get_array()).ndim == 2:
+            yield from _of_image(image)
+    for container in ax.containers:
+        if isinstance(container, BarContainer):
+            label = str(container.get_label())
+            for bar in container.patches:
+                color = to_hex(bar.get_facecolor())
+                yield {
+                    "series": _named(label, color, "", names),
+                    "mark": "bar",
+                    "layer": _layer(bar),
+                    "x_low": bar.get_x(),
+                    "x_high": bar.get_x() + bar.get_width(),
+                    "y_low": bar.get_y(),
+                    "y_high": bar.get_y() + bar.get_height(),
+                }
+
+
+def _of_line(line: Line2D, names: dict[tuple[str, str], str]) -> Iterator[dict[str, Any]]:
+    x, y = (np.atleast_1d(np.asarray(part)) for part in line.get_data(orig=True))
+    label = str(line.get_label())
+    kind = "dot" if line.get_linestyle() in ("None", " ", "") else "line"
+    color = line.get_markeredgecolor() if kind == "dot" else line.get_color()
+    series = _named(label, to_hex(color), str(line.get_marker()), names)
+    if kind == "line" and label.startswith("_") and line.get_marker() in ("None", None, ""):
+        kind = "single line"  # beside the line that the legend names
+    for here, there in zip(x, y, strict=False):
+        yield {"series": series, "mark": kind, "layer": _layer(line), "x": here, "y": there}
+
+
+def _of_collection(
+    collection: Collection, names: dict[tuple[str, str], str]
+) -> Iterator[dict[str, Any]]:
+    where = _layer(collection)
+    label = str(collection.get_label())
+    match collection:
+        case QuadMesh():
+            corners = _numbers(collection.get_coordinates())
+            centres = (corners[:-1, :-1] + corners[1:, 1:]) / 2
+            values = _numbers(collection.get_array()).reshape(centres.shape[:2])
+            yield from _cells(values, centres, where)
+        case PolyCollection():
+            series = _named(label, _first_color(collection), "", names)
+            for path in collection.get_paths():
+                yield from _of_band(_numbers(path.vertices), series, where)
+        case PathCollection():
+            colors = _colors(collection)
+            for i, place in enumerate(_numbers(collection.get_offsets())):
+                color = colors[i % len(colors)] if colors else ""
+                yield {"series": _named(label, color, "", names), "mark": "dot", "layer": where,
+                       "x": place[0], "y": place[1]}  # fmt: skip
+        case LineCollection():
+            series = _named(label, _first_color(collection), "", names)
+            for segment in collection.get_segments():
+                low, high = np.min(segment, axis=0), np.max(segment, axis=0)
+                ends = {"x_low": low[0], "x_high": high[0], "y_low": low[1], "y_high": high[1]}
+                yield {"series": series, "mark": "interval", "layer": where, **ends}
+
+
+def _of_band(vertices: np.ndarray, series: str, where: str) -> Iterator[dict[str, Any]]:
+    """The lower and the upper edge of a filled band, at each place."""
+    places: dict[float, list[float]] = {}
+    for x, y in vertices:
+        places.setdefault(float(x), []).append(float(y))
+    for x, ys in places.items():
+        yield {"series": series, "mark": "band", "layer": where, "x": x, "y_low": min(ys),
+               "y_high": max(ys)}  # fmt: skip
+
+
+def _of_image(image: AxesImage) -> Iterator[dict[str, Any]]:
+    values = _numbers(image.get_array())
+    left, right, bottom, top = image.get_extent()
+    rows, columns = values.shape
+    xs = left + (np.arange(columns) + 0.5) * (right - left) / columns
+    ys = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
+    if image.origin == "lower":
+        ys = ys[::-1]
+    yield from _cells(values, np.stack(np.meshgrid(xs, ys), axis=-1), _layer(image))
+
+
+def _cells(
+    values: npt.NDArray[np.float64], centres: npt.NDArray[np.float64], where: str
+) -> Iterator[dict[str, Any]]:
+    """The cells of a map; of a picture of a function, a few thousand at equal distances."""
+    step = 1
+    while math.ceil(len(values) / step) * math.ceil(len(values[0]) / step) > _CELLS:
+        step += 1
+    mark = "cell" if step == 1 else f"cell, one of {step} in each direction"
+    for value, (x, y) in zip(
+        values[::step, ::step].ravel(), centres[::step, ::step].reshape(-1, 2), strict=True
+    ):
+        yield {"series": "", "mark": mark, "layer": where, "x": x, "y": y, "value": value}
+
+
+def _layer(artist: Artist) -> str:
+    gid = artist.get_gid() or ""
+    found = re.fullmatch(rf"{_PREFIX}([a-z]+)(-\d+)?", gid)
+    return found[1] if found else ""
+
+
+def _numbers(values: Any) -> npt.NDArray[np.float64]:
+    """An array of numbers, in which what matplotlib masks is NaN."""
+    return np.asarray(np.ma.filled(np.ma.asarray(values, dtype=float), np.nan))
+
+
+def _colors(collection: Collection) -> list[str]:
+    """The faces' colours, or where there are none the edges'."""
+    for colors in (collection.get_facecolor(), collection.get_edgecolor()):
+        rows = np.atleast_2d(_numbers(colors))
+        if rows.size:
+            return [to_hex((row[0], row[1], row[2])) for row in rows]
+    return []
+
+
+def _first_color(collection: Collection) -> str:
+    return next(iter(_colors(collection)), "")
+
+
+def _legend_names(figure: Figure, ax: Axes) -> dict[tuple[str, str], str]:
+    """Map colour and marker, and colour alone where it is unique, to the name in a legend."""
+    legends = [legend for legend in (ax.get_legend(), *figure.legends) if legend]
+    handles: list[tuple[Artist, str]] = []
+    for legend in legends:
+        texts = [text.get_text() for text in legend.get_texts()]
+        handles += zip(legend.legend_handles, texts, strict=False)  # type: ignore[arg-type]
+    if not legends:
+        handles += zip(*ax.get_legend_handles_labels(), strict=True)
+    names: dict[tuple[str, str], str] = {}
+    shared: set[str] = set()
+    for handle, text in handles:
+        color, marker = _look(handle)
+        if not color:
+            continue
+        names.setdefault((color, marker), text)
+        if names.setdefault((color, ""), text) != text:
+            shared.add(color)
+    for color in shared:
+        names.pop((color, ""), None)
+    return names
+
+
+def _look(handle: Artist) -> tuple[str, str]:
+    match handle:
+        case Line2D():
+            return to_hex(handle.get_color()), str(handle.get_marker())
+        case Collection():
+            return _first_color(handle), ""
+        case _ if hasattr(handle, "get_facecolor"):
+            return to_hex(handle.get_facecolor()), ""
+        case _:
+            return "", ""
+
+
+def _named(label: str, color: str, marker: str, names: dict[tuple[str, str], str]) -> str:
+    """The artist's own label, or that of the legend's entry of its looks."""
+    if label and not label.startswith("_"):
+        return _quantity(label)
+    return _quantity(names.get((color, marker)) or names.get((color, "")) or "")
+
+
+def _title(ax: Axes) -> str:
+    titles: Sequence[str] = [ax.get_title(loc=where) for where in ("left", "center", "right")]
+    return _quantity(" ".join(filter(None, titles)))
+
+
+def _shared(figure: Figure, which: str, ax: Axes) -> str:
+    """The label of a figure's outermost panel, or of the figure, where panels share one."""
+    label = figure.get_supxlabel() if which == "x" else figure.get_supylabel()
+    if label:
+        return str(label)
+    group = ax.get_shared_x_axes() if which == "x" else ax.get_shared_y_axes()
+    for other in group.get_siblings(ax):
+        if text := (other.get_xlabel() if which == "x" else other.get_ylabel()):
+            return str(text)
+    return ""
+
+
+def _quantity(text: str) -> str:
+    """A label without line breaks and signs of formulae."""
+    return re.sub(r"\s+", " ", text.replace("$", "").replace("\\", "")).strip()
+
+
+def _reader(axis: Axis) -> Any:
+    """Return what turns a place on an axis into its category, or into a plain number."""
+    ticks = np.asarray(axis.get_ticklocs(), dtype=float)
+    texts = [_quantity(label.get_text()) for label in axis.get_ticklabels()]
+    counted = (
+        axis.get_scale() == "linear"
+        and len(ticks) == len(texts)
+        and all(texts)
+        and (len(ticks) == 1 or (len(ticks) > 1 and np.allclose(np.diff(ticks), 1)))
+        and any(_number(text) != tick for text, tick in zip(texts, ticks, strict=True))
+    )
+
+    def category(place: Any) -> Any:
+        nearest = int(np.abs(ticks - float(place)).argmin())
+        return texts[nearest] if abs(ticks[nearest] - float(place)) <= 0.5 else float(place)
+
+    def number(place: Any) -> Any:
+        return place if isinstance(place, str) else float(place)
+
+    return category if counted else number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.replace("−", "-"))
+    except ValueError:
+        return math.nan
