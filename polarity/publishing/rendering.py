@@ -17,6 +17,17 @@ from .sources import BookError, PageSource
 
 __all__ = ["render", "stage"]
 
+# Of MathJax, what `mathjax3_config` in _config.yml loads and what that draws on.
+MATHJAX = (
+    Path("startup.js"),
+    Path("core.js"),
+    Path("input/tex.js"),
+    Path("output/chtml.js"),
+    Path("output/chtml/fonts/tex.js"),
+    Path("a11y/assistive-mml.js"),
+)
+FONTS = Path("output/chtml/fonts/woff-v2")
+
 
 def stage(
     root: Path, source: Path, pages: Sequence[PageSource], executed: Mapping[str, Path]
@@ -77,13 +88,15 @@ def _stage_mathjax(target: Path) -> None:
         mathjax = files("mathjax") / "static" / "mathjax"
     except ModuleNotFoundError:
         raise BookError("MathJax is missing: pip install django-static-mathjax") from None
-    fonts = Path("output", "chtml", "fonts", "woff-v2")
-    (target / fonts).mkdir(parents=True)
+    (target / FONTS).mkdir(parents=True)
     (target / "LICENSE").write_bytes((mathjax / "LICENSE").read_bytes())
-    script = "tex-chtml-full.js"
-    (target / script).write_bytes((mathjax / "es5" / script).read_bytes())
-    for font in (mathjax / "es5" / str(fonts)).iterdir():
-        (target / fonts / font.name).write_bytes(font.read_bytes())
+    scripts = [mathjax / "es5" / script for script in MATHJAX]
+    for path, name in [
+        *zip(scripts, MATHJAX, strict=True),
+        *((font, FONTS / font.name) for font in (mathjax / "es5" / str(FONTS)).iterdir()),
+    ]:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(path.read_bytes())
 
 
 def render(source: Path, target: Path, docnames: Sequence[str]) -> Path:
