@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from polarity.analysis.evidence import EVIDENCE
 
-from . import listings, pictures
-from .definitions import carry_definitions
+from . import finish, listings, pictures
 from .sources import BookError, PageSource
 
 if TYPE_CHECKING:
@@ -25,6 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["render", "stage"]
 
 TITLE = re.compile(r"\s*(?:\([\w-]+\)=\s*\n)?# [^\n]*\n?")  # with a label before it
+# Of MathJax, what `mathjax3_config` in _config.yml loads and what that draws on.
+MATHJAX = (
+    Path("startup.js"),
+    Path("core.js"),
+    Path("input/tex.js"),
+    Path("output/chtml.js"),
+    Path("output/chtml/fonts/tex.js"),
+    Path("a11y/assistive-mml.js"),
+)
+FONTS = Path("output/chtml/fonts/woff-v2")
 
 
 def stage(
@@ -112,13 +121,15 @@ def _stage_mathjax(target: Path) -> None:
         mathjax = files("mathjax") / "static" / "mathjax"
     except ModuleNotFoundError:
         raise BookError("MathJax is missing: pip install django-static-mathjax") from None
-    fonts = Path("output", "chtml", "fonts", "woff-v2")
-    (target / fonts).mkdir(parents=True)
+    (target / FONTS).mkdir(parents=True)
     (target / "LICENSE").write_bytes((mathjax / "LICENSE").read_bytes())
-    script = "tex-chtml-full.js"
-    (target / script).write_bytes((mathjax / "es5" / script).read_bytes())
-    for font in (mathjax / "es5" / str(fonts)).iterdir():
-        (target / fonts / font.name).write_bytes(font.read_bytes())
+    scripts = [mathjax / "es5" / script for script in MATHJAX]
+    for path, name in [
+        *zip(scripts, MATHJAX, strict=True),
+        *((font, FONTS / font.name) for font in (mathjax / "es5" / str(FONTS)).iterdir()),
+    ]:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(path.read_bytes())
 
 
 def render(source: Path, target: Path, docnames: Sequence[str]) -> Path:
@@ -169,7 +180,7 @@ def render(source: Path, target: Path, docnames: Sequence[str]) -> Path:
     missing = [name for name in wanted if not (html / f"{name}.html").is_file()]
     if missing:
         raise BookError(f"Jupyter Book left out {', '.join(missing)}; the whole log: {log}")
-    carry_definitions(html / "book")
+    finish.finish(html, title=_title(source))
     old = target.parent / f".{target.name}-old"
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
@@ -178,6 +189,13 @@ def render(source: Path, target: Path, docnames: Sequence[str]) -> Path:
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(work, ignore_errors=True)
     return target / "index.html"
+
+
+def _title(source: Path) -> str:
+    import yaml
+
+    settings = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
+    return str(settings.get("title", ""))
 
 
 def _complaints(log: Path) -> str:

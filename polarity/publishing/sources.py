@@ -30,9 +30,10 @@ CANNOT_CHANGE_A_RESULT = (
     "build.py",
     "comparison.html",
     "comparison.py",
-    "definitions.py",
+    "finish.py",
     "listings.py",
     "lock.py",
+    "pdf.py",
     "pictures.py",
     "rendering.py",
 )
