@@ -13,9 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import yaml
+
 from polarity.analysis.evidence import EVIDENCE
 
 from . import finish, listings, pictures
+from .launching import with_launch_buttons
 from .sources import BookError, PageSource
 
 if TYPE_CHECKING:
@@ -61,8 +64,12 @@ def stage(
     """
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, source / name)
+    shutil.copy(root / "_toc.yml", source / "_toc.yml")
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    (source / "_config.yml").write_text(
+        yaml.safe_dump(with_launch_buttons(config), allow_unicode=True, sort_keys=False),
+        encoding="utf-8",
+    )
     texts = {page.path for page in pages}
     # Style sheets, bibliography, pictures: whatever lies beside the pages.
     for folder in {page.path.parent for page in pages}:

@@ -31,6 +31,7 @@ CANNOT_CHANGE_A_RESULT = (
     "comparison.html",
     "comparison.py",
     "finish.py",
+    "launching.py",
     "listings.py",
     "lock.py",
     "pdf.py",
