@@ -43,6 +43,8 @@ def stored_figures(notebook: NotebookNode) -> Iterator[tuple[dict[str, Any], dic
 def present(notebook: NotebookNode, static: Path, prefix: str) -> None:
     """Turn the figures of a notebook into HTML, in place, and write their files.
 
+    They are numbered from the top of the page; the number is a link that can be handed on.
+
     Parameters
     ----------
     notebook
@@ -52,7 +54,7 @@ def present(notebook: NotebookNode, static: Path, prefix: str) -> None:
     prefix
         How the page's HTML reaches it: ``"../_static"``.
     """
-    for output, figure in stored_figures(notebook):
+    for number, (output, figure) in enumerate(stored_figures(notebook), 1):
         folder = static / FOLDER / figure["page"]
         folder.mkdir(parents=True, exist_ok=True)
         files = _files(output["data"]["image/svg+xml"], figure)
@@ -65,7 +67,7 @@ def present(notebook: NotebookNode, static: Path, prefix: str) -> None:
             file.write(sums)
         link = f"{prefix}/{FOLDER}/{figure['page']}"
         output["data"] = {
-            "text/html": _figure_html(output["data"]["image/svg+xml"], figure, link),
+            "text/html": _figure_html(output["data"]["image/svg+xml"], figure, link, number),
             "text/plain": figure["alt"],
         }
 
@@ -93,7 +95,7 @@ def _picture(name: str, choice: Sequence[str], usual: bool) -> str:
     return f"{name}.svg" if usual else f"{name}--{'-'.join(choice) or 'plain'}.svg"
 
 
-def _figure_html(svg: str, figure: Mapping[str, Any], link: str) -> str:
+def _figure_html(svg: str, figure: Mapping[str, Any], link: str, number: int) -> str:
     from polarity.analysis.drawn import HIDDEN, LAYERS
 
     name = figure["name"]
@@ -124,7 +126,7 @@ def _figure_html(svg: str, figure: Mapping[str, Any], link: str) -> str:
         f'<div class="figure-picture{" wide" if figure["wide"] else ""}">'
         f'<img src="{link}/{name}.svg" alt="{html.escape(figure["alt"])}" width="{width}" '
         f'height="{height}" decoding="async" {variants}></div>'
-        f'<div class="figure-bar">{switches}{data}'
+        f'<div class="figure-bar"><a href="#{anchor(name)}">Figure {number}</a>{switches}{data}'
         f'<a href="{link}/{name}.svg" download="{figure["page"]}-{name}.svg">Picture (SVG)</a>'
         f"<details><summary>About this figure</summary><dl>{rows}</dl></details></div></figure>"
     )

@@ -89,4 +89,5 @@ def test_the_html_is_sound_and_hostile_words_stay_words(
     assert not list(tree.iter("script"))
     assert int(picture.get("width")) > int(picture.get("height")) > 100
     assert not list(tree.iter("input"))  # no layers, no switches
+    assert [a.text for a in tree.iter("a") if a.get("href") == "#figure-fig1"] == ["Figure 1"]
     assert notebook.cells[0].outputs[0]["text"] == "untouched"
