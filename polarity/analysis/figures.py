@@ -199,7 +199,7 @@ def one_picture(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     ax.axhline(100 * threshold, color="black", linewidth=0.8, linestyle=":")
     ax.text(0, 100 * threshold, f" {100 * threshold:g} %", ha="left", va="bottom", fontsize=9)
     ax.set(xlabel="epoch", ylabel="validation accuracy (%)", xlim=(0, epochs[-1]), ylim=(45, 100))
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower right", title=f"{_trials(curves)} a condition", title_fontsize=9)
     return figure
 
 

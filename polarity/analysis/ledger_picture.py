@@ -53,7 +53,9 @@ def ledger_picture(estimates: Mapping[str, Estimate]) -> str:
         outcome: sum(found == outcome for found in outcomes.values())
         for outcome in (*OUTCOMES, "not measured")
     }
-    parts = _filter("Part of the paper", "section", {s: sections[s] for s in sorted(sections)})
+    parts = _filter(
+        "Part of the paper", "section", {s: sections[s] for s in sorted(sections, key=_order)}
+    )
     kinds = _filter("Verdict", "verdict", {v: n for v, n in verdicts.items() if n})
     return (
         f'<section class="ledger-picture" aria-label="Verdicts on {len(CLAIMS)} claims">'
@@ -89,6 +91,11 @@ _KEY = (
     '<span><svg width="14" height="14"><path class="paper" d="M7 1.5 12.5 7 7 12.5 1.5 7Z"/></svg>'
     " the paper</span></p>"
 )
+
+
+def _order(section: str) -> tuple[bool, bool, str]:
+    """The abstract, the sections by number, the appendices."""
+    return section != "Abstract", not section.isdigit(), section
 
 
 def _slug(word: str) -> str:
