@@ -17,7 +17,10 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 CHROMIUM = "POLARITY_CHROMIUM"  # environment variable: the browser to use
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = (
+    "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)  # fmt: skip
 # Chromium talks to its maker's hosts unless told not to. Without a GPU, it renders in software.
 SWITCHES = [
     "--disable-gpu",
