@@ -27,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Modules of another Python must not leak into this one.
 unexport PYTHONPATH PYTHONHOME MPLBACKEND
 
-.PHONY: help venv book smoke archive test check audit data bench lock clean distclean
+.PHONY: help venv book smoke pdf archive test check audit data bench lock clean distclean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ book: $(READY) ## execute what changed, render the book, say where it is (ARGS="
 
 smoke: $(READY) ## the same in a minute, at sizes that only show that everything works
 	@$(PY) -m polarity.publishing.build --tier smoke $(ARGS)
+
+pdf: $(READY) ## print the book that `make book` rendered into one file; needs Chromium
+	@$(PY) -m polarity.publishing.pdf $(ARGS)
 
 archive: $(READY) ## book, results, sources, lock and checksums in one file that builds again
 	@$(PY) -m polarity.publishing.archive $(ARGS)

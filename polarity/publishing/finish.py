@@ -138,6 +138,7 @@ def _structure(text: str) -> str:
     # Sphinx puts a list, as the description of a parameter, inside a paragraph.
     text = re.sub(r" – (<[uo]l[ >])", r" –</p>\1", text)
     text = re.sub(r"(</[uo]l>)\s*</p></li>", r"\1</li>", text)
+    text = re.sub(r"</p>(\s*</p>)+", "</p>", text)
     # sphinx-proof gives every theorem and every proof of a page the same identifier.
     for name in ("proof-content", "proof"):
         first, same, rest = text.partition(f' id="{name}"')
