@@ -102,10 +102,12 @@ def _visit(page: Page, path: Path, book: Path) -> Visit:
     files: set[Path] = set()
     watch(page, found.complaints, files)
     page.goto(path.as_uri())
+    if 'http-equiv="refresh"' in path.read_text(encoding="utf-8"):
+        # The root's index.html leads on to the start page; nothing can be asked in between.
+        page.wait_for_url(lambda address: address != path.as_uri())
     page.wait_for_load_state("load")
     page.evaluate(SETTLED)
     page.wait_for_load_state("networkidle")
-    # The root's index.html leads on to the start page.
     found.weight = sum(file.stat().st_size for file in files if file.is_file())
     found.first_paint = page.evaluate(FIRST_PAINT)
     found.complaints += [f"formula: {text}" for text in page.evaluate(FORMULAS)]

@@ -337,7 +337,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function drawCurves() {
     const [c, width, height] = ready(curves);
-    const left = 46, right = width - 10, top = 10, bottom = height - 36;
+    const left = 46, right = width - 16, top = 10, bottom = height - 36;
     const place = (epoch) => left + (epoch / EPOCHS) * (right - left);
     const level = (error) => bottom - (Math.min(error, 0.6) / 0.6) * (bottom - top);
     c.font = "12px system-ui, sans-serif";
