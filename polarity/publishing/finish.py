@@ -150,7 +150,8 @@ def _names(text: str) -> str:
     """Give a name to what a screen reader would announce as nothing."""
     # The arrow that unfolds the pages below a page, in the sidebar.
     text = re.sub(
-        r'(<a class="reference internal" href="[^"]*">([^<]*)</a><details[^>]*>)<summary>',
+        r'(<a class="(?:current )?reference internal" href="[^"]*">([^<]*)</a><details[^>]*>)'
+        r"<summary>",
         r'\1<summary aria-label="Pages below: \2">',
         text,
     )

@@ -45,6 +45,8 @@ CONTRAST = f"axe.run({{include: ({ONE_OF_EACH})()}}, {{{OPTIONS}, runOnly: ['col
 # Nothing is left to load or to set once the formulas stand.
 SETTLED = "() => window.MathJax?.startup?.promise"
 FORMULAS = "() => [...document.querySelectorAll('mjx-merror')].map(e => e.textContent)"
+# The page's own script looks at what scrolls once the layout stands.
+LAID_OUT = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll('main *')]
@@ -117,6 +119,7 @@ def _visit(page: Page, path: Path, book: Path) -> Visit:
     listing = {"_modules", "source"} & set(path.relative_to(book).parts)
     for screen, size in (("desktop", DESKTOP), ("phone", PHONE)):
         page.set_viewport_size(size)
+        page.evaluate(LAID_OUT)
         if screen == "phone":
             found.too_wide = page.evaluate(TOO_WIDE)
         if listing and screen == "phone":

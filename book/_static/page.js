@@ -1,0 +1,32 @@
+/* Every page's own script. It needs nothing else, and works from a folder on disk. */
+"use strict";
+
+document.addEventListener("DOMContentLoaded", () => {
+  /* Layers of figures: a reader shows or hides single trials and the paper's values. Each choice is
+     a picture of its own. */
+  for (const figure of document.querySelectorAll("figure.book-figure")) {
+    const layers = figure.querySelector(".figure-layers");
+    if (!layers) continue;
+    const picture = figure.querySelector("img");
+    const download = figure.querySelector('a[download$=".svg"]');
+    layers.hidden = false;
+    layers.addEventListener("change", () => {
+      const chosen = [...layers.querySelectorAll("input:checked")].map((box) => box.dataset.layer);
+      picture.src = picture.getAttribute(`data-with-${chosen.join("-") || "none"}`);
+      download.href = picture.src;
+    });
+  }
+
+  /* What scrolls sideways can be reached, and so scrolled, by keyboard; what does not is no stop. */
+  const wide = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  const scrolling = ".bd-content :is(pre, .text_html, .figure-picture, div.math, .pst-scrollable-table-container)";
+  const watch = (selector) => document.querySelectorAll(selector).forEach((block) => wide.observe(block));
+  watch(scrolling);
+  // Formulas are set after this; MathJax says when they stand.
+  addEventListener("load", () => window.MathJax?.startup?.promise?.then(() => watch("mjx-container[display]")));
+});
