@@ -134,7 +134,8 @@ def _row(claim: Claim, estimate: Estimate | None, outcome: str) -> str:
     setting = estimate.setting if estimate else ""
     theirs = published_value(claim.id)
     value = _formatted(theirs, claim.spec)
-    published = claim.published if value in ("", claim.published) else f"{claim.published}; {value}"
+    known = value.replace("\u00a0", " ") in ("", claim.published)
+    published = claim.published if known else f"{claim.published}; {value}"
     page = f"{claim.page}.html"
     return (
         f'<li class="claim-{css}" data-section="{" ".join(map(_slug, claim.sections))}" '

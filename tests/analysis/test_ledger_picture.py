@@ -81,6 +81,9 @@ def test_the_picture_shows_every_claim_with_its_verdict() -> None:
     assert found["xor5d.time_60"].get("class") == "claim-reproduced"
     assert found["xor5d.less_data"].get("class") == "claim-not"
     assert found["capacity.solved_at_15"].get("class") == "claim-open"
+    told = {name: "".join(row.itertext()) for name, row in found.items()}
+    assert "Paper: 58 % Here: " in told["xor5d.time_60"]  # once, not twice
+    assert "Paper: lower error at every n; −7.5 points" in told["xor5d.less_data"]
     assert found["xor5d.time_60"].get("data-section") == "2"
     assert found["xor5d.less_data"].get("data-verdict") == "not-reproduced"
     links = [a.get("href") for a in found["xor5d.time_60"].iter("a")]
