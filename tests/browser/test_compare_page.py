@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 from polarity.publishing.comparison import compare, to_html
 
 sys.path.append(str(Path(__file__).parents[1] / "publishing"))
-from made_up import cell, glued, measured, output, picture, prose, svg, write
+from made_up_runs import cell, glued, measured, output, picture, prose, svg, write
 
 WIDTHS = (1300, 360)
 SCHEMES = ("light", "dark")

@@ -14,7 +14,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from made_up import PNG, card, cell, glued, measured, output, picture, prose, svg, write
+from made_up_runs import PNG, card, cell, glued, measured, output, picture, prose, svg, write
 from nbformat.v4 import new_notebook, new_output
 from small_book import Project
 
