@@ -79,9 +79,7 @@ def _slim(svg: str) -> str:
     Factors are no coordinates: letters are drawn at ``scale(0.015625)``, and shrank by a third.
     """
     number = r"(?<=\d)(\.\d\d)\d+(?=[\s\"LMQCHVZz,)]|$)"
-    return re.sub(
-        rf"(?:scale|matrix)\([^)]*\)|{number}", lambda found: found[1] or found[0], svg
-    )
+    return re.sub(rf"(?:scale|matrix)\([^)]*\)|{number}", lambda found: found[1] or found[0], svg)
 
 
 def _files(svg: str, figure: Mapping[str, Any]) -> dict[str, str]:
