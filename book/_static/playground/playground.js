@@ -6,46 +6,62 @@ document.addEventListener("DOMContentLoaded", () => {
   const root = document.getElementById("playground");
   if (!root) return;
 
-  const EPOCHS = 100;
-  const THRESHOLD = 0.9;
-  const FLASH = 450; // milliseconds that a flip or a reset stays visible
-  const GRID = 40; // cells of the decision map, each way
+  const { INPUTS, EPOCHS, THRESHOLD } = Polarity;
+  const TRAINING = 5; // milliseconds of a frame for training; drawing needs the rest of its 16
+  const FLASH = 450; // milliseconds that a flip or a reset stays visible while networks train
+  const SIDE = 37; // points of the decision map, each way
   const REACH = 1.15; // the map's half width
+  const WORST = 0.6; // top of the error's axis
+  // Names, colours (on a light page, on a dark one), dashes and markers are those of the figures.
   const LOOK = {
-    frozen_sufficient: { name: "Frozen, sufficient", color: ["#0072b2", "#6cb8e6"], dash: [] },
-    frozen_random: { name: "Frozen, random", color: ["#c04a00", "#f39157"], dash: [9, 4] },
-    fluid_random: { name: "Fluid, random", color: ["#5f5f5f", "#b9b9b9"], dash: [2, 3] },
+    frozen_sufficient: { name: "Frozen, sufficient", color: ["#0072b2", "#6cb8e6"], dash: [], marker: circle },
+    frozen_random: { name: "Frozen, random", color: ["#d55e00", "#f39157"], dash: [9, 4], marker: square },
+    fluid_random: { name: "Fluid, random", color: ["#767676", "#b9b9b9"], dash: [2, 2.5], marker: triangle },
   };
+  const THEMES = {
+    light: {
+      ink: "#22262a", ground: "#ffffff", grid: "#d4d9de", plus: "#0072b2", minus: "#d55e00", flip: "#a0417c",
+      yes: [189, 223, 243], no: [252, 228, 178], shade: 0,
+    },
+    dark: {
+      ink: "#e4e6e8", ground: "#121417", grid: "#444c55", plus: "#6cb8e6", minus: "#f39157", flip: "#f0e442",
+      yes: [30, 76, 107], no: [104, 66, 10], shade: 1,
+    },
+  };
+  const FONT = "12px system-ui, sans-serif";
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const dark = () => document.documentElement.dataset.theme === "dark";
 
   const find = (name) => root.querySelector(`[data-part="${name}"]`);
   const settings = {
     units: find("units"), samples: find("samples"), lr: find("lr"), speed: find("speed"),
     rule: find("rule"), seed: find("seed"),
   };
+  const surface = (canvas) => ({ canvas, c: canvas.getContext("2d"), width: 0, height: 0, ratio: 1 });
   const cards = Polarity.CONDITIONS.map((condition) => {
     const card = root.querySelector(`[data-condition="${condition}"]`);
+    const inside = (name) => card.querySelector(`[data-part="${name}"]`);
     return {
-      condition,
-      map: card.querySelector('[data-part="map"]'),
-      net: card.querySelector('[data-part="net"]'),
-      reached: card.querySelector('[data-part="reached"]'),
-      error: card.querySelector('[data-part="error"]'),
-      flips: card.querySelector('[data-part="flips"]'),
-      resets: card.querySelector('[data-part="resets"]'),
-      seen: [new Float64Array(0), new Float64Array(0)],
+      look: LOOK[condition],
+      map: surface(inside("map")),
+      net: surface(inside("net")),
+      weights: surface(document.createElement("canvas")), // the network without what has just happened
+      label: { map: inside("map").getAttribute("aria-label"), net: inside("net").getAttribute("aria-label") },
+      reached: inside("reached"), error: inside("error"), flips: inside("flips"), resets: inside("resets"),
     };
   });
-  const curves = find("curves");
+  const curves = surface(find("curves"));
+  const surfaces = [...cards.flatMap((card) => [card.map, card.net]), curves];
+  const epochs = find("epoch");
   const play = find("play");
   const status = find("status");
 
   let experiment;
+  let theme;
   let running = false;
-  let owed = 0; // epochs that time has brought and that have not been run
-  let last = 0;
-  let told = new Set();
+  let owed = 0; // steps that time has brought and that have not been made
+  let last = 0; // when the last frame began
+  let turn = 0; // the card whose map the next frame draws
+  let told = 0; // networks that have been reported at the threshold
 
   /* --- Settings ---------------------------------------------------------------------------------- */
 
@@ -55,9 +71,9 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const [name, input] of Object.entries(settings)) {
       const output = root.querySelector(`output[for="pg-${name}"]`);
       if (!output) continue;
-      const text = name === "lr" ? String(rate()) : name === "speed" ? `${input.value} epochs a second` : input.value;
-      output.textContent = text;
-      input.setAttribute("aria-valuetext", text);
+      const unit = name === "speed" ? (input.value === "1" ? " epoch a second" : " epochs a second") : "";
+      output.textContent = (name === "lr" ? rate() : input.value) + unit;
+      input.setAttribute("aria-valuetext", output.textContent);
     }
   }
 
@@ -69,58 +85,84 @@ document.addEventListener("DOMContentLoaded", () => {
       rule: settings.rule.value,
       seed: Number(settings.seed.value) || 0,
     });
-    for (const card of cards) {
-      card.seen = [0, 1].map((l) => experiment.networks[0].resetAt[l].length).map((n) => ({
-        reset: new Int32Array(n), flip: new Int32Array(n), at: new Float64Array(n).fill(-1e9),
-        kind: new Uint8Array(n),
+    cards.forEach((card, i) => {
+      card.network = experiment.networks[i];
+      card.drawn = 0; // the step that was drawn last
+      card.marks = card.network.layers.map(({ weight }) => ({
+        at: new Float64Array(weight.length).fill(-Infinity),
+        flip: new Uint8Array(weight.length),
+        ends: new Float32Array(4 * weight.length), // of the edges: x, y, x, y
       }));
-    }
+    });
     owed = 0;
-    told = new Set();
+    told = 0;
+    status.textContent = "";
+    play.textContent = running ? "Pause" : "Play";
     show();
-    remember();
-    draw(performance.now());
-    curves.setAttribute("aria-label", summary());
+    place();
+    rest();
   }
 
+  /** The address keeps the settings. (Called sparingly: browsers limit how often it may change.) */
   function remember() {
     const words = Object.entries(settings)
       .filter(([name]) => name !== "speed")
-      .map(([name, input]) => `${name}=${input.value}`);
+      .map(([name, input]) => `${name}=${name === "lr" ? rate() : input.value}`);
     history.replaceState(null, "", `#${words.join("&")}`);
   }
 
-  function recall() {
-    for (const pair of location.hash.slice(1).split("&")) {
+  /** Take settings from `units=5&lr=0.01`; what makes no sense is passed over. True if any did. */
+  function recall(words) {
+    let any = false;
+    for (const pair of words.split("&")) {
       const [name, value] = pair.split("=");
-      const input = settings[name];
-      if (!input || value === undefined) continue;
-      if (input.tagName === "SELECT" && ![...input.options].some((o) => o.value === value)) continue;
-      if (input.tagName === "INPUT" && !Number.isFinite(Number(value))) continue;
-      input.value = value; // a slider keeps to its own range
+      const input = Object.hasOwn(settings, name) ? settings[name] : null;
+      if (!input || !value) continue;
+      if (name === "rule") {
+        if (!Polarity.RULES.includes(value)) continue;
+        input.value = value;
+      } else {
+        const number = name === "lr" ? Math.log10(Number(value)) : Number(value);
+        if (!Number.isFinite(number)) continue;
+        input.value = name === "seed" ? Math.min(Math.max(Math.trunc(number), 0), input.max) : number;
+      }
+      any = true;
     }
+    return any;
   }
 
   /* --- Words for those who do not see the pictures ------------------------------------------------ */
 
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  const passes = (n) => (n === 1 ? "1 epoch" : `${n} epochs`);
 
   function summary() {
-    const parts = cards.map(({ condition }, i) => {
-      const error = experiment.errors[i].at(-1);
+    const parts = cards.map(({ look }, i) => {
       const reached = experiment.reached[i];
-      const when = reached === null ? "not yet at 90 %" : `90 % first after epoch ${reached}`;
-      return `${LOOK[condition].name}: ${percent(error)} error, ${when}`;
+      const when = reached === null ? "has not reached 90 %" : `reached 90 % after ${passes(reached)}`;
+      return `${look.name}: ${percent(experiment.errors[i].at(-1))} error, ${when}`;
     });
-    return `After ${experiment.epoch} epochs. ${parts.join(". ")}.`;
+    return `After ${passes(experiment.epoch)}. ${parts.join(". ")}.`;
   }
 
   function announce() {
-    cards.forEach(({ condition }, i) => {
-      if (experiment.reached[i] !== null && !told.has(condition)) {
-        told.add(condition);
-        status.textContent = `${LOOK[condition].name} reached 90 % accuracy after epoch ${experiment.reached[i]}.`;
-      }
+    const there = cards.filter((_, i) => experiment.reached[i] !== null);
+    if (there.length === told) return;
+    told = there.length;
+    const words = cards.flatMap(({ look }, i) =>
+      experiment.reached[i] === null ? [] : [`${look.name}: 90 % after ${passes(experiment.reached[i])}`],
+    );
+    status.textContent = `${words.join(". ")}.`;
+  }
+
+  function describe() {
+    const name = ({ canvas }, text) => canvas.setAttribute("aria-label", text);
+    name(curves, `Validation error of the three networks against the epoch. ${summary()}`);
+    cards.forEach((card, i) => {
+      const { flips, resets } = card.network;
+      const error = percent(experiment.errors[i].at(-1));
+      name(card.map, `${card.label.map} After ${passes(experiment.epoch)}: ${error} validation error.`);
+      name(card.net, `${card.label.net} So far ${flips} sign flips and ${resets} resets.`);
     });
   }
 
@@ -129,224 +171,343 @@ document.addEventListener("DOMContentLoaded", () => {
   function setRunning(on) {
     running = on;
     play.textContent = on ? "Pause" : experiment.epoch >= EPOCHS ? "Run again" : "Play";
-    play.setAttribute("aria-pressed", String(on));
     if (on) {
       last = performance.now();
       owed = 1;
       requestAnimationFrame(frame);
     } else {
       status.textContent = summary();
-      curves.setAttribute("aria-label", summary());
+      rest();
     }
   }
 
   function frame(now) {
     if (!running) return;
-    const speed = calm.matches ? Math.min(2, Number(settings.speed.value)) : Number(settings.speed.value);
-    owed = Math.min(owed + ((now - last) / 1000) * speed, 5);
-    last = now;
     const begun = performance.now();
+    const still = calm.matches;
+    const epoch = experiment.epoch;
+    const pace = experiment.stepsPerEpoch * (still ? Math.min(2, settings.speed.value) : settings.speed.value);
+    owed = Math.min(owed + ((now - last) / 1000) * pace, Math.max(pace / 10, experiment.stepsPerEpoch));
+    last = now;
     let trained = false;
-    // Drawing needs some of the 16 ms of a frame; an epoch that has begun is finished.
-    while (owed >= 1 && experiment.epoch < EPOCHS && performance.now() - begun < 7) {
-      experiment.run(THRESHOLD);
-      owed -= 1;
-      trained = true;
-    }
-    if (trained) announce();
-    if (trained || !calm.matches) draw(now);
-    root.dataset.frame = (performance.now() - begun).toFixed(2);
-    if (experiment.epoch >= EPOCHS) setRunning(false);
-    else requestAnimationFrame(frame);
-  }
-
-  /* --- Drawing ------------------------------------------------------------------------------------ */
-
-  function ready(canvas) {
-    const ratio = Math.min(devicePixelRatio || 1, 2);
-    const { clientWidth, clientHeight } = canvas;
-    if (canvas.width !== Math.round(clientWidth * ratio) || canvas.height !== Math.round(clientHeight * ratio)) {
-      canvas.width = Math.round(clientWidth * ratio);
-      canvas.height = Math.round(clientHeight * ratio);
-    }
-    const context = canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, clientWidth, clientHeight);
-    return [context, clientWidth, clientHeight];
-  }
-
-  const ink = () => (dark() ? "#e4e6e8" : "#22262a");
-  const faint = () => (dark() ? "#5a626b" : "#c3c9cf");
-  const positive = () => (dark() ? "#6cb8e6" : "#0072b2");
-  const negative = () => (dark() ? "#f39157" : "#d55e00");
-
-  const cell = new Float32Array(Polarity.INPUTS).fill(1); // the noise inputs at their mean
-  const scratch = document.createElement("canvas");
-  scratch.width = scratch.height = GRID;
-  const pixels = scratch.getContext("2d").createImageData(GRID, GRID);
-
-  function drawMap(canvas, network) {
-    const [c, width, height] = ready(canvas);
-    const yes = dark() ? [38, 92, 128] : [189, 223, 243];
-    const no = dark() ? [122, 78, 12] : [252, 228, 178];
-    for (let row = 0; row < GRID; row++) {
-      cell[1] = REACH * (1 - (2 * (row + 0.5)) / GRID);
-      for (let column = 0; column < GRID; column++) {
-        cell[0] = REACH * ((2 * (column + 0.5)) / GRID - 1);
-        const p = 1 / (1 + Math.exp(-network.logit(cell, 0)));
-        const at = 4 * (row * GRID + column);
-        for (let k = 0; k < 3; k++) pixels.data[at + k] = no[k] + p * (yes[k] - no[k]);
-        pixels.data[at + 3] = 255;
+    if (still) {
+      // Whole epochs, one picture for each.
+      if (owed >= experiment.stepsPerEpoch) {
+        while (!experiment.step());
+        owed = 0;
+        trained = true;
+      }
+    } else {
+      while (owed >= 1 && experiment.epoch < EPOCHS && performance.now() - begun < TRAINING) {
+        experiment.step();
+        owed -= 1;
+        trained = true;
       }
     }
-    scratch.getContext("2d").putImageData(pixels, 0, 0);
-    c.imageSmoothingEnabled = true;
-    c.drawImage(scratch, 0, 0, width, height);
-    const place = (v) => ((v / REACH + 1) / 2) * width;
-    const level = (v) => ((1 - v / REACH) / 2) * height;
-    c.strokeStyle = ink();
-    c.globalAlpha = 0.5;
+    if (experiment.epoch > epoch) announce();
+    if (experiment.epoch >= EPOCHS) setRunning(false);
+    else {
+      if (trained || !still) draw(now, trained, experiment.epoch > epoch, still);
+      requestAnimationFrame(frame);
+    }
+    root.dataset.frame = (performance.now() - begun).toFixed(2);
+  }
+
+  function oneEpoch() {
+    if (experiment.epoch < EPOCHS) while (!experiment.step());
+    setRunning(false);
+  }
+
+  /* --- What a frame draws: only what has changed ----------------------------------------------------- */
+
+  function draw(now, trained, newEpoch, all) {
+    cards.forEach((card, i) => {
+      // A map is the dearest of the pictures: while networks train, each frame draws one of the three.
+      if (all || i === turn) drawMap(card);
+      if (trained) drawWeights(card);
+      drawNetwork(card, now);
+      tell(card.flips, card.network.flips.toLocaleString("en"));
+      tell(card.resets, card.network.resets.toLocaleString("en"));
+      if (!newEpoch) return;
+      const reached = experiment.reached[i];
+      tell(card.reached, reached === null ? (experiment.epoch >= EPOCHS ? `not in ${EPOCHS}` : "–") : String(reached));
+      tell(card.error, percent(experiment.errors[i].at(-1)));
+    });
+    turn = (turn + 1) % cards.length;
+    if (newEpoch) {
+      drawCurves();
+      tell(epochs, String(experiment.epoch));
+    }
+  }
+
+  /** All of it, and in words: nothing moves until the reader does something. */
+  function rest() {
+    draw(performance.now(), true, true, true);
+    if (!running) describe();
+  }
+
+  function tell(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  /* --- Sizes and places ------------------------------------------------------------------------------ */
+
+  function size({ canvas }, width, height) {
+    const ratio = Math.min(devicePixelRatio || 1, 2);
+    const pixels = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
+    return { width, height, ratio };
+  }
+
+  /** Measure the canvases, and lay out what does not move: samples and edges. */
+  function place() {
+    for (const each of surfaces) {
+      Object.assign(each, size(each, each.canvas.clientWidth, each.canvas.clientHeight));
+    }
+    for (const card of cards) {
+      const { width, height } = card.net;
+      Object.assign(card.weights, size(card.weights, width, height));
+      const { x, y, n } = experiment.train;
+      card.ones = new Path2D();
+      card.zeros = new Path2D();
+      for (let i = 0; i < n; i++) {
+        const px = across(card.map, x[i * INPUTS]), py = down(card.map, x[i * INPUTS + 1]);
+        if (y[i] > 0.5) circle(card.ones, px, py, 2.4);
+        else cross(card.zeros, px, py, 2.6);
+      }
+      const units = card.network.width;
+      const [inputs, outputs] = card.marks;
+      for (let h = 0; h < units; h++) {
+        for (let k = 0; k < INPUTS; k++) {
+          inputs.ends.set([INPUT_X, inputY(k, height), width / 2, unitY(h, units, height)], 4 * (k * units + h));
+        }
+        outputs.ends.set([width / 2, unitY(h, units, height), width - OUTPUT_X, height / 2], 4 * h);
+      }
+    }
+  }
+
+  const INPUT_X = 30; // room for the inputs' names
+  const OUTPUT_X = 16;
+  const across = ({ width }, v) => ((v / REACH + 1) / 2) * width;
+  const down = ({ height }, v) => ((1 - v / REACH) / 2) * height;
+  const inputY = (k, height) => ((k + 0.5) / INPUTS) * height;
+  const unitY = (h, units, height) => ((h + 0.5) / units) * height;
+
+  function cleared({ c, width, height, ratio }) {
+    c.setTransform(ratio, 0, 0, ratio, 0, 0);
+    c.clearRect(0, 0, width, height);
+    c.globalAlpha = 1;
+    c.setLineDash([]);
+    return c;
+  }
+
+  function circle(path, x, y, r) {
+    path.moveTo(x + r, y);
+    path.arc(x, y, r, 0, 2 * Math.PI);
+  }
+
+  function cross(path, x, y, r) {
+    path.moveTo(x - r, y - r);
+    path.lineTo(x + r, y + r);
+    path.moveTo(x - r, y + r);
+    path.lineTo(x + r, y - r);
+  }
+
+  function square(path, x, y, r) {
+    path.rect(x - 0.9 * r, y - 0.9 * r, 1.8 * r, 1.8 * r);
+  }
+
+  function triangle(path, x, y, r) {
+    path.moveTo(x, y - 1.1 * r);
+    path.lineTo(x + 1.1 * r, y + 0.9 * r);
+    path.lineTo(x - 1.1 * r, y + 0.9 * r);
+    path.closePath();
+  }
+
+  function diamond(path, x, y, r) {
+    path.moveTo(x, y - r);
+    path.lineTo(x + r, y);
+    path.lineTo(x, y + r);
+    path.lineTo(x - r, y);
+    path.closePath();
+  }
+
+  /* --- The decision map ------------------------------------------------------------------------------ */
+
+  const logits = new Float64Array(SIDE * SIDE);
+  const picture = document.createElement("canvas");
+  picture.width = picture.height = SIDE;
+  const paint = picture.getContext("2d");
+  const pixels = paint.createImageData(SIDE, SIDE);
+
+  function drawMap(card) {
+    const c = cleared(card.map);
+    const { width, height } = card.map;
+    const { yes, no, ink } = theme;
+    card.network.plane(logits, SIDE, REACH);
+    for (let i = 0; i < logits.length; i++) {
+      const p = 1 / (1 + Math.exp(-logits[i]));
+      for (let k = 0; k < 3; k++) pixels.data[4 * i + k] = no[k] + p * (yes[k] - no[k]);
+      pixels.data[4 * i + 3] = 255;
+    }
+    paint.putImageData(pixels, 0, 0);
+    // The outermost points lie on the edge: half a pixel of the picture stays outside.
+    const apart = [width / (SIDE - 1), height / (SIDE - 1)];
+    c.drawImage(picture, -apart[0] / 2, -apart[1] / 2, width + apart[0], height + apart[1]);
+    c.strokeStyle = c.fillStyle = ink;
     c.lineWidth = 1;
+    c.globalAlpha = 0.35;
     c.beginPath();
-    c.moveTo(place(0), 0);
-    c.lineTo(place(0), height);
-    c.moveTo(0, level(0));
-    c.lineTo(width, level(0));
+    c.moveTo(across(card.map, 0), 0);
+    c.lineTo(across(card.map, 0), height);
+    c.moveTo(0, down(card.map, 0));
+    c.lineTo(width, down(card.map, 0));
     c.stroke();
     c.globalAlpha = 1;
-    c.fillStyle = ink();
-    c.font = "italic 12px system-ui, sans-serif";
+    c.lineWidth = 1.8;
+    c.beginPath();
+    boundary(c, ...apart);
+    c.stroke();
+    c.lineWidth = 1.4;
+    c.fill(card.ones);
+    c.stroke(card.zeros);
+    c.font = `italic ${FONT}`;
     c.textAlign = "right";
     c.textBaseline = "bottom";
-    c.fillText("x₁", width - 4, level(0) - 2);
+    c.fillText("x₁", width - 4, down(card.map, 0) - 2);
     c.textAlign = "left";
     c.textBaseline = "top";
-    c.fillText("x₂", place(0) + 4, 3);
-    c.lineWidth = 1.4;
-    const { x, y, n } = experiment.train;
-    for (let i = 0; i < n; i++) {
-      const px = place(x[i * Polarity.INPUTS]);
-      const py = level(x[i * Polarity.INPUTS + 1]);
-      c.beginPath();
-      if (y[i] > 0.5) {
-        c.arc(px, py, 2.4, 0, 7);
-        c.fill();
-      } else {
-        c.moveTo(px - 2.6, py - 2.6);
-        c.lineTo(px + 2.6, py + 2.6);
-        c.moveTo(px - 2.6, py + 2.6);
-        c.lineTo(px + 2.6, py - 2.6);
-        c.stroke();
+    c.fillText("x₂", across(card.map, 0) + 4, 3);
+  }
+
+  /** Where the network is undecided: in each cell of the map, lines between the sides it crosses. */
+  function boundary(c, dx, dy) {
+    for (let row = 0; row < SIDE - 1; row++) {
+      for (let column = 0; column < SIDE - 1; column++) {
+        const at = row * SIDE + column;
+        const a = logits[at], b = logits[at + 1], d = logits[at + SIDE], e = logits[at + SIDE + 1];
+        if (a > 0 === b > 0 && a > 0 === d > 0 && a > 0 === e > 0) continue;
+        let drawn = 0;
+        const meet = (x, y) => (drawn++ % 2 ? c.lineTo(x * dx, y * dy) : c.moveTo(x * dx, y * dy));
+        if (a > 0 !== b > 0) meet(column + a / (a - b), row);
+        if (a > 0 !== d > 0) meet(column, row + a / (a - d));
+        if (d > 0 !== e > 0) meet(column + d / (d - e), row + 1);
+        if (b > 0 !== e > 0) meet(column + 1, row + b / (b - e));
       }
     }
   }
 
-  function drawNetwork(canvas, network, card, now) {
-    const [c, width, height] = ready(canvas);
-    const units = network.width;
-    const left = 12, right = width - 12, middle = width / 2;
-    const input = (k) => ((k + 0.5) / Polarity.INPUTS) * height;
-    const unit = (h) => ((h + 0.5) / units) * height;
-    const end = (l, i) =>
-      l === 0
-        ? [left, input(Math.floor(i / units)), middle, unit(i % units)]
-        : [middle, unit(i), right, height / 2];
-    const layers = [network.w1, network.w2];
-    c.lineCap = "round";
-    // All edges of one sign and thickness in one stroke: a few strokes a frame, not hundreds.
-    for (const sign of [1, -1]) {
-      c.strokeStyle = sign > 0 ? positive() : negative();
-      c.setLineDash(sign > 0 ? [] : [4, 3]);
-      for (let bucket = 0; bucket < 5; bucket++) {
-        c.lineWidth = 0.35 + 0.75 * bucket;
-        c.globalAlpha = 0.3 + 0.16 * bucket;
+  /* --- The network ----------------------------------------------------------------------------------- */
+
+  const THICKNESSES = 5;
+  const thickness = (w) => Math.min(THICKNESSES - 1, Math.floor(Math.abs(w) * 2.5));
+
+  /** Edges and units, into a picture of their own that is kept while flashes fade. */
+  function drawWeights(card) {
+    const c = cleared(card.weights);
+    const { layers } = card.network;
+    c.lineCap = "butt"; // round caps would close the gaps of the dashes
+    // All edges of one sign and thickness in one stroke: a few strokes a picture, not hundreds.
+    for (let sign = -1; sign <= 1; sign += 2) {
+      c.strokeStyle = sign > 0 ? theme.plus : theme.minus;
+      c.setLineDash(sign > 0 ? [] : [5, 3]);
+      for (let level = 0; level < THICKNESSES; level++) {
+        c.lineWidth = 0.4 + 0.75 * level;
+        c.globalAlpha = 0.35 + 0.15 * level;
         c.beginPath();
-        for (let l = 0; l < 2; l++) {
-          for (let i = 0; i < layers[l].length; i++) {
-            const w = layers[l][i];
-            if (w * sign <= 0 || Math.min(4, Math.floor(Math.abs(w) * 2.5)) !== bucket) continue;
-            const [x0, y0, x1, y1] = end(l, i);
-            c.moveTo(x0, y0);
-            c.lineTo(x1, y1);
+        for (let l = 0; l < layers.length; l++) {
+          const { weight } = layers[l];
+          const { ends } = card.marks[l];
+          for (let i = 0; i < weight.length; i++) {
+            if (weight[i] * sign <= 0 || thickness(weight[i]) !== level) continue;
+            c.moveTo(ends[4 * i], ends[4 * i + 1]);
+            c.lineTo(ends[4 * i + 2], ends[4 * i + 3]);
           }
         }
         c.stroke();
       }
     }
-    c.setLineDash([]);
+  }
+
+  function drawNetwork(card, now) {
+    const c = cleared(card.net);
+    const { width, height } = card.net;
+    const units = card.network.width;
+    c.drawImage(card.weights.canvas, 0, 0, width, height);
+    drawMarks(c, card, now);
     c.globalAlpha = 1;
-    if (!calm.matches) drawEvents(c, network, card, now, end);
-    c.fillStyle = ink();
-    for (let k = 0; k < Polarity.INPUTS; k++) dot(c, left, input(k), 4, k > 1);
-    for (let h = 0; h < units; h++) dot(c, middle, unit(h), units > 32 ? 1.8 : 3, false);
-    dot(c, right, height / 2, 5, false);
-  }
-
-  function dot(c, x, y, radius, hollow) {
+    c.fillStyle = c.strokeStyle = theme.ink;
     c.beginPath();
-    c.arc(x, y, radius, 0, 7);
-    if (hollow) {
-      c.fillStyle = dark() ? "#121417" : "#ffffff";
-      c.fill();
-      c.strokeStyle = ink();
-      c.lineWidth = 1.2;
-      c.stroke();
-      c.fillStyle = ink();
-    } else c.fill();
+    for (let k = 0; k < 2; k++) circle(c, INPUT_X, inputY(k, height), 4);
+    for (let h = 0; h < units; h++) circle(c, width / 2, unitY(h, units, height), units > 32 ? 1.8 : 2.8);
+    circle(c, width - OUTPUT_X, height / 2, 5);
+    c.fill();
+    c.beginPath();
+    for (let k = 2; k < INPUTS; k++) circle(c, INPUT_X, inputY(k, height), 3.6);
+    c.fillStyle = theme.ground;
+    c.fill();
+    c.lineWidth = 1.2;
+    c.stroke();
+    c.fillStyle = theme.ink;
+    c.font = `italic ${FONT}`;
+    c.textAlign = "right";
+    c.textBaseline = "middle";
+    for (let k = 0; k < INPUTS; k++) c.fillText(NAMES[k], INPUT_X - 8, inputY(k, height));
   }
 
-  /* A flip: the edge lights up, whole. A reset: a small diamond in its middle. */
-  function drawEvents(c, network, card, now, end) {
-    for (let l = 0; l < 2; l++) {
-      const seen = card.seen[l];
-      for (let i = 0; i < seen.at.length; i++) {
-        if (network.flippedAt[l][i] > seen.flip[i]) {
-          seen.flip[i] = network.flippedAt[l][i];
-          seen.at[i] = now;
-          seen.kind[i] = 1;
-        } else if (network.resetAt[l][i] > seen.reset[i]) {
-          seen.reset[i] = network.resetAt[l][i];
-          seen.at[i] = now;
-          seen.kind[i] = 2;
-        }
-        const left = 1 - (now - seen.at[i]) / FLASH;
-        if (left <= 0) continue;
-        const [x0, y0, x1, y1] = end(l, i);
-        c.globalAlpha = left;
-        if (seen.kind[i] === 1) {
-          c.strokeStyle = dark() ? "#f0e442" : "#a0417c";
+  const NAMES = ["x₁", "x₂", "x₃", "x₄", "x₅"];
+
+  /* A flip lights up the whole edge; a reset puts a diamond on it. While networks train, both fade;
+     at rest they stand for the last epoch. A reader who wants no motion sees them at rest only. */
+  function drawMarks(c, card, now) {
+    const { layers, steps, width } = card.network;
+    const since = steps - experiment.stepsPerEpoch;
+    for (let l = 0; l < layers.length; l++) {
+      const { flippedAt, resetAt } = layers[l];
+      const { at, flip, ends } = card.marks[l];
+      for (let i = 0; i < at.length; i++) {
+        const newest = Math.max(flippedAt[i], resetAt[i]);
+        if (newest > card.drawn) at[i] = now;
+        flip[i] = flippedAt[i] >= resetAt[i] ? 1 : 0;
+        if (newest === 0 || (running && calm.matches)) continue;
+        const strength = running ? 1 - (now - at[i]) / FLASH : newest > since ? 1 : 0;
+        if (strength <= 0) continue;
+        const x0 = ends[4 * i], y0 = ends[4 * i + 1], x1 = ends[4 * i + 2], y1 = ends[4 * i + 3];
+        c.globalAlpha = strength;
+        c.beginPath();
+        if (flip[i]) {
+          c.strokeStyle = theme.flip;
           c.lineWidth = 3;
-          c.beginPath();
           c.moveTo(x0, y0);
           c.lineTo(x1, y1);
           c.stroke();
         } else {
-          const x = (x0 + x1) / 2, y = (y0 + y1) / 2;
-          c.fillStyle = ink();
-          c.beginPath();
-          c.moveTo(x, y - 4);
-          c.lineTo(x + 4, y);
-          c.lineTo(x, y + 4);
-          c.lineTo(x - 4, y);
+          // Each input's diamonds stand in a column of their own, so that they do not pile up.
+          const part = l === 0 ? 0.4 + 0.13 * Math.floor(i / width) : 0.35;
+          c.fillStyle = theme.ink;
+          diamond(c, x0 + part * (x1 - x0), y0 + part * (y1 - y0), 3.4);
           c.fill();
         }
       }
     }
-    c.globalAlpha = 1;
+    card.drawn = steps;
   }
 
+  /* --- The curves ------------------------------------------------------------------------------------ */
+
   function drawCurves() {
-    const [c, width, height] = ready(curves);
-    const left = 46, right = width - 16, top = 10, bottom = height - 36;
-    const place = (epoch) => left + (epoch / EPOCHS) * (right - left);
-    const level = (error) => bottom - (Math.min(error, 0.6) / 0.6) * (bottom - top);
-    c.font = "12px system-ui, sans-serif";
-    c.fillStyle = ink();
-    c.strokeStyle = faint();
+    const c = cleared(curves);
+    const { width, height } = curves;
+    const left = 46, right = width - 16, top = 26, bottom = height - 36;
+    const at = (epoch) => left + (epoch / EPOCHS) * (right - left);
+    const level = (error) => bottom - (Math.min(error, WORST) / WORST) * (bottom - top);
+    c.font = FONT;
+    c.fillStyle = theme.ink;
+    c.strokeStyle = theme.grid;
     c.lineWidth = 1;
     c.textAlign = "right";
     c.textBaseline = "middle";
-    for (const error of [0, 0.2, 0.4, 0.6]) {
+    for (const error of [0, 0.2, 0.4, WORST]) {
       c.beginPath();
       c.moveTo(left, level(error));
       c.lineTo(right, level(error));
@@ -355,7 +516,7 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     c.textAlign = "center";
     c.textBaseline = "top";
-    for (const epoch of [0, 20, 40, 60, 80, 100]) c.fillText(`${epoch}`, place(epoch), bottom + 5);
+    for (let epoch = 0; epoch <= EPOCHS; epoch += 20) c.fillText(`${epoch}`, at(epoch), bottom + 5);
     c.fillText("epochs trained", (left + right) / 2, bottom + 19);
     c.save();
     c.translate(11, (top + bottom) / 2);
@@ -363,43 +524,44 @@ document.addEventListener("DOMContentLoaded", () => {
     c.textBaseline = "middle";
     c.fillText("validation error (%)", 0, 0);
     c.restore();
-    c.strokeStyle = ink();
+    c.strokeStyle = theme.ink;
     c.setLineDash([1, 3]);
     c.beginPath();
     c.moveTo(left, level(1 - THRESHOLD));
     c.lineTo(right, level(1 - THRESHOLD));
     c.stroke();
     c.textAlign = "right";
-    c.textBaseline = "bottom";
-    c.fillText("90 % accuracy", right, level(1 - THRESHOLD) - 2);
-    cards.forEach(({ condition }, i) => {
-      const { color, dash } = LOOK[condition];
-      c.strokeStyle = color[dark() ? 1 : 0];
-      c.setLineDash(dash);
+    c.textBaseline = "top";
+    c.fillText("90 % accuracy", right, level(1 - THRESHOLD) + 3);
+    // Above the axes, each line with its name, as far as there is room.
+    let key = left;
+    cards.forEach(({ look }, i) => {
+      c.strokeStyle = c.fillStyle = look.color[theme.shade];
+      c.setLineDash(look.dash);
       c.lineWidth = 2.2;
       c.beginPath();
-      experiment.errors[i].forEach((error, epoch) => {
-        if (epoch === 0) c.moveTo(place(0), level(error));
-        else c.lineTo(place(epoch), level(error));
-      });
+      experiment.errors[i].forEach((error, epoch) => c.lineTo(at(epoch), level(error)));
       c.stroke();
+      const short = width < 460 ? 18 : 30;
+      c.beginPath();
+      c.moveTo(key, 9);
+      c.lineTo(key + short, 9);
+      c.stroke();
+      c.setLineDash([]);
+      c.beginPath();
+      look.marker(c, key + short / 2, 9, 4);
+      if (experiment.reached[i] !== null) {
+        look.marker(c, at(experiment.reached[i]), level(experiment.errors[i][experiment.reached[i]]), 5);
+      }
+      c.fill();
+      c.fillStyle = theme.ink;
+      c.textAlign = "left";
+      c.textBaseline = "middle";
+      c.font = width < 460 ? "11px system-ui, sans-serif" : FONT;
+      const name = width < 460 ? look.name.replace("Frozen, ", "Fr., ") : look.name;
+      c.fillText(name, key + short + 5, 10);
+      key += short + 5 + c.measureText(name).width + (width < 460 ? 10 : 22);
     });
-    c.setLineDash([]);
-  }
-
-  function draw(now) {
-    cards.forEach((card, i) => {
-      const network = experiment.networks[i];
-      drawMap(card.map, network);
-      drawNetwork(card.net, network, card, now);
-      const reached = experiment.reached[i];
-      card.reached.textContent = reached === null ? (experiment.epoch >= EPOCHS ? "never" : "–") : String(reached);
-      card.error.textContent = percent(experiment.errors[i].at(-1));
-      card.flips.textContent = network.flips.toLocaleString("en");
-      card.resets.textContent = network.resets.toLocaleString("en");
-    });
-    drawCurves();
-    find("epoch").textContent = String(experiment.epoch);
   }
 
   /* --- Events ------------------------------------------------------------------------------------- */
@@ -408,31 +570,45 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!running && experiment.epoch >= EPOCHS) restart();
     setRunning(!running);
   });
-  find("step").addEventListener("click", () => {
-    if (running) setRunning(false);
-    if (experiment.epoch < EPOCHS) {
-      experiment.run(THRESHOLD);
-      draw(performance.now());
-    }
-    setRunning(false);
-  });
+  find("step").addEventListener("click", oneEpoch);
   find("new").addEventListener("click", () => {
-    settings.seed.value = String((Number(settings.seed.value) || 0) + 1);
+    settings.seed.value = String(((Number(settings.seed.value) || 0) + 1) % 1000000);
     restart();
-    if (!running) setRunning(false);
+    remember();
+    if (!running) status.textContent = `Seed ${settings.seed.value}. ${summary()}`;
   });
   find("controls").addEventListener("submit", (event) => event.preventDefault());
   for (const [name, input] of Object.entries(settings)) {
     input.addEventListener("input", () => (name === "speed" ? show() : restart()));
+    input.addEventListener("change", remember);
   }
+  // Suggestions in the text: a button sets one up, and leads back to the networks.
+  for (const button of document.querySelectorAll("button[data-try]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      recall(button.dataset.try);
+      restart();
+      remember();
+      root.scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
+      play.focus({ preventScroll: true });
+    });
+  }
+  addEventListener("hashchange", () => recall(location.hash.slice(1)) && restart());
   document.addEventListener("visibilitychange", () => {
     if (document.hidden && running) setRunning(false);
   });
-  const redraw = () => draw(performance.now());
-  new ResizeObserver(redraw).observe(root);
-  new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  const repaint = () => {
+    theme = THEMES[document.documentElement.dataset.theme === "dark" ? "dark" : "light"];
+    if (!experiment) return;
+    place();
+    rest();
+  };
+  const resized = new ResizeObserver(repaint);
+  for (const { canvas } of surfaces) resized.observe(canvas);
+  new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 
-  recall();
+  repaint();
+  recall(location.hash.slice(1));
   root.hidden = false;
   restart();
 });

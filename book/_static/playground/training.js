@@ -8,9 +8,14 @@
 const Polarity = (() => {
   const INPUTS = 5;
   const GAP = 0.05; // the strip [0, GAP) of each informative coordinate holds no sample
+  const NOISE_MEAN = 1;
   const BETA1 = 0.9;
   const BETA2 = 0.999;
   const EPS = 1e-7;
+  const BATCH = 32;
+  const EPOCHS = 100;
+  const VALIDATION = 1000; // samples
+  const THRESHOLD = 0.9; // validation accuracy that counts as learned
   const RULES = ["posRand", "posCon", "zero", "flip"];
   const CONDITIONS = ["frozen_sufficient", "frozen_random", "fluid_random"];
 
@@ -80,9 +85,10 @@ const Polarity = (() => {
     for (let i = 0; i < n; i++) {
       const first = i % 4 < 2 ? 1 : -1;
       const second = i % 2 === 0 ? first : -first;
-      x[i * INPUTS] = first > 0 ? GAP + random.uniform() : random.uniform() - 1 - 1e-7;
-      x[i * INPUTS + 1] = second > 0 ? GAP + random.uniform() : random.uniform() - 1 - 1e-7;
-      for (let k = 2; k < INPUTS; k++) x[i * INPUTS + k] = 1 + random.normal();
+      // A draw u lies on (0, 1]: -u on [-1, 0), and 1.05 - u on [0.05, 1.05).
+      x[i * INPUTS] = (first > 0 ? 1 + GAP : 0) - random.uniform();
+      x[i * INPUTS + 1] = (second > 0 ? 1 + GAP : 0) - random.uniform();
+      for (let k = 2; k < INPUTS; k++) x[i * INPUTS + k] = NOISE_MEAN + random.normal();
       y[i] = first === second ? 1 : 0;
     }
     return { x, y, n };
@@ -138,19 +144,26 @@ const Polarity = (() => {
         v: new Float32Array(weight.length),
       }));
       this.hidden = new Float64Array(width);
+      this.gathered = new Float64Array(width);
       this.steps = 0;
       this.resets = 0;
       this.flips = 0;
-      // The step in which each weight was last reset, or last changed its sign for good.
-      this.resetAt = [new Int32Array(this.w1.length), new Int32Array(width)];
-      this.flippedAt = [new Int32Array(this.w1.length), new Int32Array(width)];
-      this.before = [Int8Array.from(this.w1, Math.sign), Int8Array.from(this.w2, Math.sign)];
+      // What Algorithm 1 looks at. `first` is a layer's place in the draws; `sign` the last sign that
+      // a weight had; `resetAt` and `flippedAt` the step in which that happened to it last.
+      this.layers = [[this.w1, this.t1, 0], [this.w2, this.t2, (INPUTS + 1) * width]].map(
+        ([weight, template, first]) => ({
+          weight, template, first,
+          sign: new Int8Array(weight.length),
+          resetAt: new Int32Array(weight.length),
+          flippedAt: new Int32Array(weight.length),
+        }),
+      );
       this.match();
     }
 
     /** Flip what has the wrong sign, keeping every magnitude. */
     match() {
-      for (const [weight, template, sign] of this.layers()) {
+      for (const { weight, template, sign } of this.layers) {
         for (let i = 0; i < weight.length; i++) {
           if (template[i] * weight[i] < 0) weight[i] = -weight[i];
           sign[i] = Math.sign(weight[i]);
@@ -158,16 +171,15 @@ const Polarity = (() => {
       }
     }
 
-    layers() {
-      return [[this.w1, this.t1, this.before[0]], [this.w2, this.t2, this.before[1]]];
-    }
-
+    /** The output before the sigmoid, for the sample that begins at x[at]. */
     logit(x, at) {
       const { width, w1, b1, w2, hidden } = this;
+      // The five products are written out: this line is where nearly all of the time goes.
+      const x0 = x[at], x1 = x[at + 1], x2 = x[at + 2], x3 = x[at + 3], x4 = x[at + 4];
+      const r1 = width, r2 = 2 * width, r3 = 3 * width, r4 = 4 * width;
       let z = this.b2[0];
       for (let h = 0; h < width; h++) {
-        let sum = b1[h];
-        for (let k = 0; k < INPUTS; k++) sum += x[at + k] * w1[k * width + h];
+        const sum = b1[h] + x0 * w1[h] + x1 * w1[r1 + h] + x2 * w1[r2 + h] + x3 * w1[r3 + h] + x4 * w1[r4 + h];
         hidden[h] = sum > 0 ? sum : 0;
         z += hidden[h] * w2[h];
       }
@@ -199,36 +211,33 @@ const Polarity = (() => {
     }
 
     adam() {
-      const c1 = 1 - BETA1 ** this.steps;
-      const c2 = Math.sqrt(1 - BETA2 ** this.steps);
+      const rate = this.lr / (1 - BETA1 ** this.steps);
+      const root = Math.sqrt(1 - BETA2 ** this.steps);
       for (const { weight, gradient, m, v } of this.parts) {
         for (let i = 0; i < weight.length; i++) {
           const g = gradient[i];
           m[i] = BETA1 * m[i] + (1 - BETA1) * g;
           v[i] = BETA2 * v[i] + (1 - BETA2) * g * g;
-          weight[i] -= ((this.lr / c1) * m[i]) / (Math.sqrt(v[i]) / c2 + EPS);
+          weight[i] -= (rate * m[i]) / (Math.sqrt(v[i]) / root + EPS);
         }
       }
     }
 
     /** Where template * sign(weight) < 0, reset the weight by the rule (Algorithm 1). */
     algorithm1() {
-      const layers = this.layers();
-      for (let l = 0; l < 2; l++) {
-        const [weight, template, sign] = layers[l];
-        const first = l === 0 ? 0 : (INPUTS + 1) * this.width; // this layer's place in the draws
+      for (const { weight, template, first, sign, resetAt, flippedAt } of this.layers) {
         for (let i = 0; i < weight.length; i++) {
           const w = weight[i];
           if (template[i] * w < 0) {
             weight[i] = this.replacement(w, template[i], first + i);
             this.resets += 1;
-            this.resetAt[l][i] = this.steps;
+            resetAt[i] = this.steps;
           }
           const now = Math.sign(weight[i]);
           if (now !== 0 && now !== sign[i]) {
             if (sign[i] !== 0) {
               this.flips += 1;
-              this.flippedAt[l][i] = this.steps;
+              flippedAt[i] = this.steps;
             }
             sign[i] = now;
           }
@@ -242,6 +251,31 @@ const Polarity = (() => {
         case "posRand": return sign * this.epsilon * draw(this.key, this.steps, index);
         case "zero": return 0;
         default: return -w; // flip
+      }
+    }
+
+    /** Logits on side * side points of the square [-reach, reach]^2 of the two informative inputs, from
+        its upper left corner row by row, where the noise inputs are at their mean. */
+    plane(logits, side, reach) {
+      const { width, w1, b1, w2, hidden } = this;
+      const noise = this.gathered; // what bias and noise inputs contribute, the same everywhere
+      for (let h = 0; h < width; h++) {
+        noise[h] = b1[h];
+        for (let k = 2; k < INPUTS; k++) noise[h] += NOISE_MEAN * w1[k * width + h];
+      }
+      const apart = (2 * reach) / (side - 1);
+      for (let row = 0; row < side; row++) {
+        const x1 = reach - row * apart;
+        for (let h = 0; h < width; h++) hidden[h] = noise[h] + x1 * w1[width + h];
+        for (let column = 0; column < side; column++) {
+          const x0 = column * apart - reach;
+          let z = this.b2[0];
+          for (let h = 0; h < width; h++) {
+            const sum = hidden[h] + x0 * w1[h];
+            if (sum > 0) z += sum * w2[h];
+          }
+          logits[row * side + column] = z;
+        }
       }
     }
 
@@ -259,44 +293,51 @@ const Polarity = (() => {
 
   class Experiment {
     constructor({ units = 16, samples = 60, lr = 0.03, rule = "posRand", seed = 0 } = {}) {
-      const validation = 400;
       this.train = xor5d(samples, new Random(seed, 1));
-      this.validation = xor5d(validation, new Random(seed, 2));
+      this.validation = xor5d(VALIDATION, new Random(seed, 2));
       this.start = initialWeights(units, new Random(seed, 3));
       this.batches = new Random(seed, 4);
       this.order = Uint32Array.from({ length: samples }, (_, i) => i);
-      this.batchSize = 32;
-      this.epoch = 0;
+      this.from = 0; // where in the order the next batch begins
+      this.epoch = 0; // passes over the data that are complete
       const key = { high: seed >>> 0, low: 5 };
       this.networks = CONDITIONS.map(
         (condition) => new Network(this.start, templates(this.start, condition), { lr, rule, key }),
       );
-      this.errors = CONDITIONS.map(() => []);
-      this.reached = CONDITIONS.map(() => null); // first epoch, counted from 0, at the threshold
+      this.errors = CONDITIONS.map(() => []); // before training, and after each epoch
+      this.reached = CONDITIONS.map(() => null); // passes made when the threshold was first met
       this.evaluate();
     }
 
-    /** One pass over the data; all conditions see the same batches. */
-    run(threshold = 0.9) {
-      this.batches.shuffle(this.order);
-      for (let from = 0; from < this.order.length; from += this.batchSize) {
-        const to = Math.min(from + this.batchSize, this.order.length);
-        for (const network of this.networks) network.step(this.train, this.order, from, to);
-      }
-      this.evaluate();
-      this.networks.forEach((_, i) => {
-        const last = this.errors[i][this.errors[i].length - 1];
-        if (this.reached[i] === null && 1 - last >= threshold) this.reached[i] = this.epoch;
-      });
+    /** One step of all three networks on the same batch. True where it completes an epoch. */
+    step() {
+      if (this.from === 0) this.batches.shuffle(this.order);
+      const to = Math.min(this.from + BATCH, this.order.length);
+      for (const network of this.networks) network.step(this.train, this.order, this.from, to);
+      this.from = to % this.order.length;
+      if (this.from > 0) return false;
       this.epoch += 1;
+      this.evaluate();
+      return true;
+    }
+
+    get stepsPerEpoch() {
+      return Math.ceil(this.order.length / BATCH);
     }
 
     evaluate() {
       this.networks.forEach((network, i) => {
-        this.errors[i].push(1 - network.accuracy(this.validation));
+        const accuracy = network.accuracy(this.validation);
+        this.errors[i].push(1 - accuracy);
+        if (this.epoch > 0 && this.reached[i] === null && accuracy >= THRESHOLD) {
+          this.reached[i] = this.epoch;
+        }
       });
     }
   }
 
-  return { INPUTS, RULES, CONDITIONS, Random, draw, xor5d, initialWeights, templates, Network, Experiment };
+  return {
+    INPUTS, EPOCHS, THRESHOLD, RULES, CONDITIONS,
+    Random, draw, xor5d, initialWeights, templates, Network, Experiment,
+  };
 })();
