@@ -139,6 +139,8 @@ def _structure(text: str) -> str:
     text = re.sub(r" – (<[uo]l[ >])", r" –</p>\1", text)
     text = re.sub(r"(</[uo]l>)\s*</p></li>", r"\1</li>", text)
     text = re.sub(r"</p>(\s*</p>)+", "</p>", text)
+    # Entries of a bibliography are items of a list; the older role is none that a list may hold.
+    text = text.replace('role="doc-biblioentry"', 'role="listitem"')
     # sphinx-proof gives every theorem and every proof of a page the same identifier.
     for name in ("proof-content", "proof"):
         first, same, rest = text.partition(f' id="{name}"')

@@ -117,6 +117,8 @@ def _visit(page: Page, path: Path, book: Path) -> Visit:
     found.nameless = page.evaluate(NAMELESS)
 
     page.evaluate(AXE_SCRIPT)
+    # Colours are judged where they come to rest, not on their way from light to dark.
+    page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
     listing = {"_modules", "source"} & set(path.relative_to(book).parts)
     for screen, size in (("desktop", DESKTOP), ("phone", PHONE)):
         page.set_viewport_size(size)
