@@ -430,6 +430,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   function drawNetwork(card, now) {
+    if (!card.weights.canvas.width || !card.weights.canvas.height) return; // not laid out, or printed
     const c = cleared(card.net);
     const { width, height } = card.net;
     const units = card.network.width;
