@@ -111,9 +111,8 @@ def _note(notebook: NotebookNode, since: str) -> None:
     import nbformat
 
     words = re.sub(r"([\\`*_{}\[\]<>$&#~^|])", r"\\\1", since)  # names of files are no Markdown
-    note = (
-        f":::{{warning}}\nThis page was computed on {words}. `make book` computes it again.\n:::\n"
-    )
+    again = "A build without `--only` computes it again."
+    note = f":::{{warning}}\nThis page was computed on {words}. {again}\n:::\n"
     first = notebook.cells[0] if notebook.cells else None
     title = first and first.cell_type == "markdown" and TITLE.match(first.source)
     if first and title:

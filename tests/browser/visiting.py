@@ -20,8 +20,8 @@ ONE_OF_EACH = """() => {
   const seen = new Set(), found = [];
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
-    if (!texts.currentNode.data.trim()) continue;
     const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || element.closest("mjx-container, script, style")) continue;
     const style = getComputedStyle(element);
     const key = [element.tagName, style.color, style.fontSize, style.fontWeight];
     for (let node = element; node; node = node.parentElement) {
@@ -39,11 +39,13 @@ ONE_OF_EACH = """() => {
 }"""
 # axe would ask for the style sheets once more, by requests that a page from a disk may not make.
 OPTIONS = "preload: false, resultTypes: ['violations']"
-STRUCTURE = f"axe.run(document, {{{OPTIONS}, rules: {{'color-contrast': {{enabled: false}}}}}})"
+# The inside of a formula is MathJax's own; screen readers get MathML.
+PAGE = "{include: document, exclude: ['mjx-container *']}"
+STRUCTURE = f"axe.run({PAGE}, {{{OPTIONS}, rules: {{'color-contrast': {{enabled: false}}}}}})"
 CONTRAST = f"axe.run({{include: ({ONE_OF_EACH})()}}, {{{OPTIONS}, runOnly: ['color-contrast']}})"
 
-# Nothing is left to load or to set once the formulas stand.
-SETTLED = "() => window.MathJax?.startup?.promise"
+# Nothing is left to load once the formulas and their letters stand.
+SETTLED = "() => window.MathJax?.startup?.promise?.then(() => document.fonts.ready)"
 FORMULAS = "() => [...document.querySelectorAll('mjx-merror')].map(e => e.textContent)"
 # The page's own script looks at what scrolls once the layout stands.
 LAID_OUT = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -109,7 +111,6 @@ def _visit(page: Page, path: Path, book: Path) -> Visit:
         page.wait_for_url(lambda address: address != path.as_uri())
     page.wait_for_load_state("load")
     page.evaluate(SETTLED)
-    page.wait_for_load_state("networkidle")
     found.weight = sum(file.stat().st_size for file in files if file.is_file())
     found.first_paint = page.evaluate(FIRST_PAINT)
     found.complaints += [f"formula: {text}" for text in page.evaluate(FORMULAS)]

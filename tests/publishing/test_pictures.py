@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from polarity.analysis import drawn
 from polarity.publishing import Page
 from polarity.publishing import page as page_module
-from polarity.publishing.pictures import present, stored_figures
+from polarity.publishing.pictures import _slim, present, stored_figures
 
 
 def notebook_with(figure: Figure, monkeypatch: pytest.MonkeyPatch, alt: str = "A line.") -> Any:
@@ -91,3 +91,9 @@ def test_the_html_is_sound_and_hostile_words_stay_words(
     assert not list(tree.iter("input"))  # no layers, no switches
     assert [a.text for a in tree.iter("a") if a.get("href") == "#figure-fig1"] == ["Figure 1"]
     assert notebook.cells[0].outputs[0]["text"] == "untouched"
+
+
+def test_slim_pictures_keep_the_size_of_their_letters() -> None:
+    """Matplotlib scales every glyph by 1/64, which is no coordinate to be shortened."""
+    svg = '<path d="M 12.345678 1.5 L 0.123456 7z" transform="scale(0.015625)"/>'
+    assert _slim(svg) == '<path d="M 12.34 1.5 L 0.12 7z" transform="scale(0.015625)"/>'
