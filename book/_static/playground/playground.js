@@ -138,13 +138,13 @@ document.addEventListener("DOMContentLoaded", () => {
 
   /* --- Words for those who do not see the pictures ------------------------------------------------ */
 
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
   const passes = (n) => (n === 1 ? "1 epoch" : `${n} epochs`);
 
   function summary() {
     const parts = cards.map(({ look }, i) => {
       const reached = experiment.reached[i];
-      const when = reached === null ? "has not reached 90 %" : `reached 90 % after ${passes(reached)}`;
+      const when = reached === null ? "has not reached 90\u00a0%" : `reached 90\u00a0% after ${passes(reached)}`;
       return `${look.name}: ${percent(experiment.errors[i].at(-1))} error, ${when}`;
     });
     return `After ${passes(experiment.epoch)}. ${parts.join(". ")}.`;
@@ -155,7 +155,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (there.length === told) return;
     told = there.length;
     const words = cards.flatMap(({ look }, i) =>
-      experiment.reached[i] === null ? [] : [`${look.name}: 90 % after ${passes(experiment.reached[i])}`],
+      experiment.reached[i] === null ? [] : [`${look.name}: 90\u00a0% after ${passes(experiment.reached[i])}`],
     );
     status.textContent = `${words.join(". ")}.`;
   }
