@@ -161,7 +161,7 @@ def test_a_suggestion_sets_itself_up(open_page: Any) -> None:
 
 
 def test_no_other_page_loads_its_scripts() -> None:
-    """Jupyter Book adds every script below a folder ``_static`` beside _config.yml to every page."""
+    """Jupyter Book puts every script below a ``_static`` beside _config.yml on every page."""
     assert not (ROOT / "_static").exists()
     assert "playground" not in (ROOT / "_config.yml").read_text()
 
@@ -228,8 +228,8 @@ def test_reduced_motion_is_respected(open_page: Any) -> None:
     assert int(part(page, "epoch")) <= 5  # two epochs a second, not sixty
     # Nothing flashes: while networks train, what happens to single weights is not marked at all.
     marked = (
-        "() => [...document.querySelectorAll('[data-part=marks]')].some(canvas =>"
-        " canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean))"
+        "() => [...document.querySelectorAll('[data-part=marks]')].some(c =>"
+        " c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean))"
     )
     assert not page.evaluate(marked)
     page.click("[data-part=play]")
