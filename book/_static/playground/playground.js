@@ -570,7 +570,7 @@ document.addEventListener("DOMContentLoaded", () => {
     c.textBaseline = "top";
     c.fillText("90 % accuracy", right, level(1 - THRESHOLD) + 3);
     // Above the axes, each line with its name, as far as there is room.
-    let key = left;
+    let key = width < 460 ? 2 : left;
     cards.forEach(({ look }, i) => {
       c.strokeStyle = c.fillStyle = look.color[theme.shade];
       c.setLineDash(look.dash);
