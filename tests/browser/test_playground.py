@@ -30,11 +30,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (ROOT / "book" / "playground.md").read_text()
     found = re.search(r"```\{raw\} html\n(.*?)\n```", text, re.DOTALL)
     assert found
+    suggestions = "".join(re.findall(r"<button [^>]*data-try.*?</button>", text))
     folder = tmp_path_factory.mktemp("site")
     (folder / "_static").symlink_to(ROOT / "book" / "_static")
     (folder / "book").mkdir()
     for theme, (ground, ink) in THEMES.items():
-        page = SHELL.format(theme=theme, ground=ground, ink=ink, html=found[1])
+        page = SHELL.format(theme=theme, ground=ground, ink=ink, html=found[1] + suggestions)
         (folder / "book" / f"{theme}.html").write_text(page)
     return folder
 
@@ -99,11 +100,70 @@ def test_it_trains_three_networks_to_the_end(open_page: Any) -> None:
             for name in ("flips", "resets")
         )
         assert (flips == 0) == frozen and (resets > 0) == frozen
-        error = float(card.locator("[data-part=error]").inner_text().removesuffix(" %"))
+        error = float(card.locator("[data-part=error]").inner_text().removesuffix("\u00a0%"))
         assert error < 25  # from 50
     assert "After 100 epochs. Frozen, sufficient: " in part(page, "status")
     assert float(page.evaluate("document.getElementById('playground').dataset.frame")) >= 0
     assert faults == []
+
+
+def test_nothing_fails_where_nothing_is_laid_out(open_page: Any) -> None:
+    """On paper the playground is left out: its canvases have no size, and come back with one."""
+    page, faults = open_page()
+    page.click("[data-part=play]")
+    until(page, f"{EPOCH} > 1")
+    page.emulate_media(media="print")
+    page.wait_for_timeout(300)
+    assert page.locator(".pg-print").is_visible()
+    page.emulate_media(media="screen")
+    page.click("[data-part=play]")
+    assert page.evaluate("document.querySelector('[data-part=net]').width") > 0
+    assert faults == []
+
+
+def test_it_pauses_where_nobody_sees_it(open_page: Any) -> None:
+    page, _ = open_page()
+    page.click("[data-part=play]")
+    page.evaluate(
+        "() => {Object.defineProperty(document, 'hidden', {get: () => true});"
+        " document.dispatchEvent(new Event('visibilitychange'))}"
+    )
+    assert part(page, "play") == "Play"
+
+
+def test_pictures_are_told_in_words_that_keep_up(open_page: Any) -> None:
+    page, _ = open_page()
+    pictures = page.locator("#playground canvas[role=img]").all()
+    before = [picture.get_attribute("aria-label") for picture in pictures]
+    page.click("[data-part=step]")
+    after = [picture.get_attribute("aria-label") for picture in pictures]
+    assert len(pictures) == 7
+    for old, new in zip(before, after, strict=True):
+        assert new and new != old
+    error = page.locator("[data-condition=frozen_random] [data-part=error]").inner_text()
+    assert any(f"After 1 epoch: {error} validation error" in (label or "") for label in after)
+
+
+def test_a_suggestion_sets_itself_up(open_page: Any) -> None:
+    page, faults = open_page()
+    buttons = page.locator("button[data-try]").all()
+    assert len(buttons) == 3
+    buttons[1].click()
+    assert page.input_value("[data-part=units]") == "4"
+    assert page.input_value("[data-part=samples]") == "200"
+    assert page.evaluate("document.activeElement.dataset.part") == "play"
+    assert "units=4&samples=200&lr=0.03&rule=posRand" in page.url
+    # An address that is typed, or a bookmark of the page that is open.
+    page.evaluate("location.hash = 'units=9&lr=0.01'")
+    until(page, "document.getElementById('pg-units').value === '9'")
+    assert page.inner_text('output[for="pg-lr"]') == "0.01"
+    assert faults == []
+
+
+def test_no_other_page_loads_its_scripts() -> None:
+    """Jupyter Book puts every script below a ``_static`` beside _config.yml on every page."""
+    assert not (ROOT / "_static").exists()
+    assert "playground" not in (ROOT / "_config.yml").read_text()
 
 
 def test_the_same_settings_give_the_same_run(open_page: Any) -> None:
@@ -166,6 +226,14 @@ def test_reduced_motion_is_respected(open_page: Any) -> None:
     until(page, f"{EPOCH} >= 1")
     page.wait_for_timeout(1000)
     assert int(part(page, "epoch")) <= 5  # two epochs a second, not sixty
+    # Nothing flashes: while networks train, what happens to single weights is not marked at all.
+    marked = (
+        "() => [...document.querySelectorAll('[data-part=marks]')].some(c =>"
+        " c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean))"
+    )
+    assert not page.evaluate(marked)
+    page.click("[data-part=play]")
+    assert page.evaluate(marked)  # at rest, the last epoch's
 
 
 @pytest.mark.parametrize("width", [360, 1000])

@@ -132,6 +132,41 @@ def test_its_own_starts_are_those_of_the_paper(page: Page) -> None:
     assert len(start["w2"]) == 64
 
 
+def test_conditions_share_data_batches_and_magnitudes(page: Page) -> None:
+    found = page.evaluate(
+        "() => {const e = new Polarity.Experiment({units: 9, samples: 72, seed: 4});"
+        " const sizes = e.networks.map(n => [...n.w1, ...n.w2].map(Math.abs));"
+        " const steps = []; const seen = [];"
+        " for (const n of e.networks) {const step = n.step.bind(n);"
+        "   n.step = (data, order, from, to) => {seen.push([...order.slice(from, to)].join());"
+        "     if (data !== e.train) throw Error('other data'); step(data, order, from, to);};}"
+        " while (e.epoch < 2) steps.push(e.step());"
+        " return {sizes, steps, seen, errors: e.errors.map(l => l.length)}}"
+    )
+    assert found["sizes"][0] == found["sizes"][1] == found["sizes"][2]
+    assert found["steps"] == [False, False, True] * 2  # 32, 32 and 8 samples
+    assert found["errors"] == [3, 3, 3]  # before training, and after each epoch
+    batches = [found["seen"][i : i + 3] for i in range(0, len(found["seen"]), 3)]
+    assert all(len(set(three)) == 1 for three in batches)
+    epochs = [",".join(three[0] for three in batches[i : i + 3]).split(",") for i in (0, 3)]
+    assert all(sorted(map(int, epoch)) == list(range(72)) for epoch in epochs)
+    assert epochs[0] != epochs[1]  # reshuffled
+
+
+def test_the_map_shows_the_network(page: Page) -> None:
+    """Its quick way to a whole plane agrees with the network, sample by sample."""
+    worst = page.evaluate(
+        "() => {const e = new Polarity.Experiment({units: 9}); const n = e.networks[0];"
+        " for (let i = 0; i < 20; i++) e.step();"
+        " const side = 7, reach = 1.15, plane = new Float64Array(side * side);"
+        " n.plane(plane, side, reach); let worst = 0;"
+        " plane.forEach((z, i) => {const at = j => -reach + 2 * reach * j / (side - 1);"
+        "   const x = [at(i % side), -at(Math.floor(i / side)), 1, 1, 1];"
+        "   worst = Math.max(worst, Math.abs(z - n.logit(x, 0)));}); return worst}"
+    )
+    assert worst < 1e-9  # both add in 64 bits
+
+
 def test_an_unknown_rule_is_refused(page: Page) -> None:
     message = page.evaluate(
         "() => {const s = Polarity.initialWeights(2, new Polarity.Random(0, 3));"

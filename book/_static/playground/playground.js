@@ -8,6 +8,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const { INPUTS, EPOCHS, THRESHOLD } = Polarity;
   const TRAINING = 5; // milliseconds of a frame for training; drawing needs the rest of its 16
+  const LATE = 22; // milliseconds from frame to frame at which less is drawn in each
   const FLASH = 450; // milliseconds that a flip or a reset stays visible while networks train
   const SIDE = 37; // points of the decision map, each way
   const REACH = 1.15; // the map's half width
@@ -44,13 +45,13 @@ document.addEventListener("DOMContentLoaded", () => {
       look: LOOK[condition],
       map: surface(inside("map")),
       net: surface(inside("net")),
-      weights: surface(document.createElement("canvas")), // the network without what has just happened
+      marks: surface(inside("marks")), // what has just happened, on top of the network
       label: { map: inside("map").getAttribute("aria-label"), net: inside("net").getAttribute("aria-label") },
       reached: inside("reached"), error: inside("error"), flips: inside("flips"), resets: inside("resets"),
     };
   });
   const curves = surface(find("curves"));
-  const surfaces = [...cards.flatMap((card) => [card.map, card.net]), curves];
+  const surfaces = [...cards.flatMap((card) => [card.map, card.net, card.marks]), curves];
   const epochs = find("epoch");
   const play = find("play");
   const status = find("status");
@@ -60,7 +61,9 @@ document.addEventListener("DOMContentLoaded", () => {
   let running = false;
   let owed = 0; // steps that time has brought and that have not been made
   let last = 0; // when the last frame began
-  let turn = 0; // the card whose map the next frame draws
+  let gap = 0; // milliseconds from frame to frame, smoothed
+  let pictures = 4; // how many of the four a frame draws: the three cards' and the curves
+  let turn = 0; // the one that is next
   let told = 0; // networks that have been reported at the threshold
 
   /* --- Settings ---------------------------------------------------------------------------------- */
@@ -71,9 +74,9 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const [name, input] of Object.entries(settings)) {
       const output = root.querySelector(`output[for="pg-${name}"]`);
       if (!output) continue;
-      const unit = name === "speed" ? (input.value === "1" ? " epoch a second" : " epochs a second") : "";
-      output.textContent = (name === "lr" ? rate() : input.value) + unit;
-      input.setAttribute("aria-valuetext", output.textContent);
+      const value = name === "lr" ? String(rate()) : input.value;
+      output.textContent = name === "speed" ? `${value} epochs/s` : value;
+      input.setAttribute("aria-valuetext", name === "speed" ? `${passes(Number(value))} a second` : value);
     }
   }
 
@@ -87,13 +90,15 @@ document.addEventListener("DOMContentLoaded", () => {
     });
     cards.forEach((card, i) => {
       card.network = experiment.networks[i];
-      card.drawn = 0; // the step that was drawn last
-      card.marks = card.network.layers.map(({ weight }) => ({
-        at: new Float64Array(weight.length).fill(-Infinity),
-        flip: new Uint8Array(weight.length),
+      card.drawn = -1; // the step that was drawn last
+      card.noticed = 0; // the step up to which flips and resets are marked
+      card.edges = card.network.layers.map(({ weight }) => ({
+        at: new Float64Array(weight.length).fill(-Infinity), // when it was marked last
+        shade: new Uint8Array(weight.length),
         ends: new Float32Array(4 * weight.length), // of the edges: x, y, x, y
       }));
     });
+    curves.drawn = -1;
     owed = 0;
     told = 0;
     status.textContent = "";
@@ -133,13 +138,13 @@ document.addEventListener("DOMContentLoaded", () => {
 
   /* --- Words for those who do not see the pictures ------------------------------------------------ */
 
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
   const passes = (n) => (n === 1 ? "1 epoch" : `${n} epochs`);
 
   function summary() {
     const parts = cards.map(({ look }, i) => {
       const reached = experiment.reached[i];
-      const when = reached === null ? "has not reached 90 %" : `reached 90 % after ${passes(reached)}`;
+      const when = reached === null ? "has not reached 90\u00a0%" : `reached 90\u00a0% after ${passes(reached)}`;
       return `${look.name}: ${percent(experiment.errors[i].at(-1))} error, ${when}`;
     });
     return `After ${passes(experiment.epoch)}. ${parts.join(". ")}.`;
@@ -150,7 +155,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (there.length === told) return;
     told = there.length;
     const words = cards.flatMap(({ look }, i) =>
-      experiment.reached[i] === null ? [] : [`${look.name}: 90 % after ${passes(experiment.reached[i])}`],
+      experiment.reached[i] === null ? [] : [`${look.name}: 90\u00a0% after ${passes(experiment.reached[i])}`],
     );
     status.textContent = `${words.join(". ")}.`;
   }
@@ -174,6 +179,8 @@ document.addEventListener("DOMContentLoaded", () => {
     if (on) {
       last = performance.now();
       owed = 1;
+      gap = 0;
+      pictures = 4;
       requestAnimationFrame(frame);
     } else {
       status.textContent = summary();
@@ -184,30 +191,28 @@ document.addEventListener("DOMContentLoaded", () => {
   function frame(now) {
     if (!running) return;
     const begun = performance.now();
-    const still = calm.matches;
-    const epoch = experiment.epoch;
-    const pace = experiment.stepsPerEpoch * (still ? Math.min(2, settings.speed.value) : settings.speed.value);
-    owed = Math.min(owed + ((now - last) / 1000) * pace, Math.max(pace / 10, experiment.stepsPerEpoch));
+    const { epoch, stepsPerEpoch } = experiment;
+    const passed = Math.max(now - last, 0);
+    const pace = (stepsPerEpoch * (calm.matches ? Math.min(2, settings.speed.value) : settings.speed.value)) / 1000;
     last = now;
-    let trained = false;
-    if (still) {
-      // Whole epochs, one picture for each.
-      if (owed >= experiment.stepsPerEpoch) {
-        while (!experiment.step());
-        owed = 0;
-        trained = true;
-      }
-    } else {
-      while (owed >= 1 && experiment.epoch < EPOCHS && performance.now() - begun < TRAINING) {
-        experiment.step();
-        owed -= 1;
-        trained = true;
-      }
+    owed = Math.min(owed + passed * pace, Math.max(100 * pace, stepsPerEpoch));
+    // Whoever wants no motion gets whole epochs, one picture for each.
+    const batch = calm.matches ? stepsPerEpoch : 1;
+    while (owed >= batch && experiment.epoch < EPOCHS && performance.now() - begun < TRAINING) {
+      if (batch === 1) experiment.step();
+      else while (!experiment.step());
+      owed -= batch;
     }
     if (experiment.epoch > epoch) announce();
     if (experiment.epoch >= EPOCHS) setRunning(false);
     else {
-      if (trained || !still) draw(now, trained, experiment.epoch > epoch, still);
+      // A machine that cannot keep up draws fewer pictures a frame, each in its turn.
+      gap += 0.1 * (Math.min(passed, 100) - gap);
+      if (gap > LATE && pictures > 1) {
+        pictures -= 1;
+        gap = 0;
+      }
+      draw(now, calm.matches ? 4 : pictures);
       requestAnimationFrame(frame);
     }
     root.dataset.frame = (performance.now() - begun).toFixed(2);
@@ -220,29 +225,35 @@ document.addEventListener("DOMContentLoaded", () => {
 
   /* --- What a frame draws: only what has changed ----------------------------------------------------- */
 
-  function draw(now, trained, newEpoch, all) {
-    cards.forEach((card, i) => {
-      // A map is the dearest of the pictures: while networks train, each frame draws one of the three.
-      if (all || i === turn) drawMap(card);
-      if (trained) drawWeights(card);
-      drawNetwork(card, now);
-      tell(card.flips, card.network.flips.toLocaleString("en"));
-      tell(card.resets, card.network.resets.toLocaleString("en"));
-      if (!newEpoch) return;
-      const reached = experiment.reached[i];
-      tell(card.reached, reached === null ? (experiment.epoch >= EPOCHS ? `not in ${EPOCHS}` : "–") : String(reached));
-      tell(card.error, percent(experiment.errors[i].at(-1)));
-    });
-    turn = (turn + 1) % cards.length;
-    if (newEpoch) {
-      drawCurves();
-      tell(epochs, String(experiment.epoch));
+  function draw(now, many) {
+    for (const card of cards) drawMarks(card, now);
+    for (; many > 0; many--) {
+      if (turn < cards.length) drawCard(cards[turn], experiment.reached[turn], experiment.errors[turn].at(-1));
+      else if (curves.drawn !== experiment.epoch) {
+        curves.drawn = experiment.epoch;
+        drawCurves();
+        tell(epochs, String(experiment.epoch));
+      }
+      turn = (turn + 1) % (cards.length + 1);
     }
+  }
+
+  function drawCard(card, reached, error) {
+    const { network } = card;
+    if (card.drawn === network.steps) return;
+    card.drawn = network.steps;
+    drawMap(card);
+    drawNetwork(card);
+    tell(card.flips, network.flips.toLocaleString("en"));
+    tell(card.resets, network.resets.toLocaleString("en"));
+    tell(card.reached, reached === null ? (experiment.epoch >= EPOCHS ? `not in ${EPOCHS}` : "–") : String(reached));
+    tell(card.error, percent(error));
   }
 
   /** All of it, and in words: nothing moves until the reader does something. */
   function rest() {
-    draw(performance.now(), true, true, true);
+    for (const each of [...cards, curves]) each.drawn = -1;
+    draw(performance.now(), 4);
     if (!running) describe();
   }
 
@@ -266,7 +277,6 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     for (const card of cards) {
       const { width, height } = card.net;
-      Object.assign(card.weights, size(card.weights, width, height));
       const { x, y, n } = experiment.train;
       card.ones = new Path2D();
       card.zeros = new Path2D();
@@ -276,7 +286,7 @@ document.addEventListener("DOMContentLoaded", () => {
         else cross(card.zeros, px, py, 2.6);
       }
       const units = card.network.width;
-      const [inputs, outputs] = card.marks;
+      const [inputs, outputs] = card.edges;
       for (let h = 0; h < units; h++) {
         for (let k = 0; k < INPUTS; k++) {
           inputs.ends.set([INPUT_X, inputY(k, height), width / 2, unitY(h, units, height)], 4 * (k * units + h));
@@ -374,10 +384,19 @@ document.addEventListener("DOMContentLoaded", () => {
     c.font = `italic ${FONT}`;
     c.textAlign = "right";
     c.textBaseline = "bottom";
-    c.fillText("x₁", width - 4, down(card.map, 0) - 2);
+    outlined(c, NAMES[0], width - 4, down(card.map, 0) - 3);
     c.textAlign = "left";
     c.textBaseline = "top";
-    c.fillText("x₂", across(card.map, 0) + 4, 3);
+    outlined(c, NAMES[1], across(card.map, 0) + 5, 3);
+  }
+
+  /** A word that stays legible where lines cross it. */
+  function outlined(c, word, x, y) {
+    c.strokeStyle = theme.ground;
+    c.lineWidth = 3.5;
+    c.lineJoin = "round";
+    c.strokeText(word, x, y);
+    c.fillText(word, x, y);
   }
 
   /** Where the network is undecided: in each cell of the map, lines between the sides it crosses. */
@@ -400,26 +419,32 @@ document.addEventListener("DOMContentLoaded", () => {
   /* --- The network ----------------------------------------------------------------------------------- */
 
   const THICKNESSES = 5;
+  const SHADES = 4; // of a mark that fades
+  const FAINT = 0.01; // no line for weights smaller than this
   const thickness = (w) => Math.min(THICKNESSES - 1, Math.floor(Math.abs(w) * 2.5));
 
-  /** Edges and units, into a picture of their own that is kept while flashes fade. */
-  function drawWeights(card) {
-    const c = cleared(card.weights);
+  function drawNetwork(card) {
+    const c = cleared(card.net);
+    drawEdges(c, card);
+    drawUnits(c, card.net, card.network.width);
+  }
+
+  /* All edges of one sign and thickness in one stroke: a few strokes a picture, not hundreds. */
+  function drawEdges(c, card) {
     const { layers } = card.network;
     c.lineCap = "butt"; // round caps would close the gaps of the dashes
-    // All edges of one sign and thickness in one stroke: a few strokes a picture, not hundreds.
     for (let sign = -1; sign <= 1; sign += 2) {
       c.strokeStyle = sign > 0 ? theme.plus : theme.minus;
-      c.setLineDash(sign > 0 ? [] : [5, 3]);
       for (let level = 0; level < THICKNESSES; level++) {
-        c.lineWidth = 0.4 + 0.75 * level;
+        c.lineWidth = 0.4 + 0.7 * level;
+        c.setLineDash(sign > 0 ? [] : [4 + 1.5 * c.lineWidth, 2 + 0.8 * c.lineWidth]);
         c.globalAlpha = 0.35 + 0.15 * level;
         c.beginPath();
         for (let l = 0; l < layers.length; l++) {
           const { weight } = layers[l];
-          const { ends } = card.marks[l];
+          const { ends } = card.edges[l];
           for (let i = 0; i < weight.length; i++) {
-            if (weight[i] * sign <= 0 || thickness(weight[i]) !== level) continue;
+            if (weight[i] * sign < FAINT || thickness(weight[i]) !== level) continue;
             c.moveTo(ends[4 * i], ends[4 * i + 1]);
             c.lineTo(ends[4 * i + 2], ends[4 * i + 3]);
           }
@@ -427,15 +452,11 @@ document.addEventListener("DOMContentLoaded", () => {
         c.stroke();
       }
     }
+    c.setLineDash([]);
+    c.globalAlpha = 1;
   }
 
-  function drawNetwork(card, now) {
-    const c = cleared(card.net);
-    const { width, height } = card.net;
-    const units = card.network.width;
-    c.drawImage(card.weights.canvas, 0, 0, width, height);
-    drawMarks(c, card, now);
-    c.globalAlpha = 1;
+  function drawUnits(c, { width, height }, units) {
     c.fillStyle = c.strokeStyle = theme.ink;
     c.beginPath();
     for (let k = 0; k < 2; k++) circle(c, INPUT_X, inputY(k, height), 4);
@@ -457,40 +478,55 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const NAMES = ["x₁", "x₂", "x₃", "x₄", "x₅"];
 
-  /* A flip lights up the whole edge; a reset puts a diamond on it. While networks train, both fade;
-     at rest they stand for the last epoch. A reader who wants no motion sees them at rest only. */
-  function drawMarks(c, card, now) {
-    const { layers, steps, width } = card.network;
+  /* A flip lights up the whole edge; a reset puts a diamond on it. While networks train, both fade, in
+     a few shades; at rest they stand for the last epoch. A reader who wants no motion sees them at
+     rest only. */
+  function drawMarks(card, now) {
+    const c = cleared(card.marks);
+    const { steps } = card.network;
     const since = steps - experiment.stepsPerEpoch;
-    for (let l = 0; l < layers.length; l++) {
-      const { flippedAt, resetAt } = layers[l];
-      const { at, flip, ends } = card.marks[l];
+    card.network.layers.forEach(({ flippedAt, resetAt }, l) => {
+      const { at, shade } = card.edges[l];
       for (let i = 0; i < at.length; i++) {
         const newest = Math.max(flippedAt[i], resetAt[i]);
-        if (newest > card.drawn) at[i] = now;
-        flip[i] = flippedAt[i] >= resetAt[i] ? 1 : 0;
-        if (newest === 0 || (running && calm.matches)) continue;
-        const strength = running ? 1 - (now - at[i]) / FLASH : newest > since ? 1 : 0;
-        if (strength <= 0) continue;
+        if (newest > card.noticed) at[i] = now;
+        const left = running ? 1 - (now - at[i]) / FLASH : newest > Math.max(since, 0) ? 1 : 0;
+        shade[i] = running && calm.matches ? 0 : Math.ceil(SHADES * Math.max(left, 0));
+      }
+    });
+    card.noticed = steps;
+    c.strokeStyle = theme.flip;
+    c.fillStyle = theme.ink;
+    c.lineWidth = 3;
+    for (let level = 1; level <= SHADES; level++) {
+      c.globalAlpha = level / SHADES;
+      c.beginPath();
+      markLevel(c, card, level, true);
+      c.stroke();
+      c.beginPath();
+      markLevel(c, card, level, false);
+      c.fill();
+    }
+  }
+
+  function markLevel(c, card, level, flips) {
+    const { layers, width } = card.network;
+    for (let l = 0; l < layers.length; l++) {
+      const { flippedAt, resetAt } = layers[l];
+      const { shade, ends } = card.edges[l];
+      for (let i = 0; i < shade.length; i++) {
+        if (shade[i] !== level || flippedAt[i] > resetAt[i] !== flips) continue;
         const x0 = ends[4 * i], y0 = ends[4 * i + 1], x1 = ends[4 * i + 2], y1 = ends[4 * i + 3];
-        c.globalAlpha = strength;
-        c.beginPath();
-        if (flip[i]) {
-          c.strokeStyle = theme.flip;
-          c.lineWidth = 3;
+        if (flips) {
           c.moveTo(x0, y0);
           c.lineTo(x1, y1);
-          c.stroke();
         } else {
           // Each input's diamonds stand in a column of their own, so that they do not pile up.
           const part = l === 0 ? 0.4 + 0.13 * Math.floor(i / width) : 0.35;
-          c.fillStyle = theme.ink;
           diamond(c, x0 + part * (x1 - x0), y0 + part * (y1 - y0), 3.4);
-          c.fill();
         }
       }
     }
-    card.drawn = steps;
   }
 
   /* --- The curves ------------------------------------------------------------------------------------ */
@@ -534,7 +570,7 @@ document.addEventListener("DOMContentLoaded", () => {
     c.textBaseline = "top";
     c.fillText("90 % accuracy", right, level(1 - THRESHOLD) + 3);
     // Above the axes, each line with its name, as far as there is room.
-    let key = left;
+    let key = width < 460 ? 2 : left;
     cards.forEach(({ look }, i) => {
       c.strokeStyle = c.fillStyle = look.color[theme.shade];
       c.setLineDash(look.dash);
