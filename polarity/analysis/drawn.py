@@ -154,6 +154,7 @@ def describe(data: pd.DataFrame) -> str:
 
     Examples
     --------
+    >>> from matplotlib.figure import Figure
     >>> figure = Figure()
     >>> ax = figure.subplots()
     >>> _ = ax.plot([20, 60, 100], [41.2, 12.0, 3.5], label="frozen")

@@ -159,7 +159,6 @@ _XOR_ERROR = {
 }
 
 
-@cache
 def published_value(claim_id: str) -> float:
     """Return the paper's value of what a claim measures; NaN where its numbers do not hold it.
 
@@ -196,11 +195,13 @@ def published_value(claim_id: str) -> float:
     return float((table.frozen_in_polarity - table[_MINUS[name]]).median()) / 100
 
 
+@cache
 def _xor_errors() -> pd.DataFrame:
     rows = xor5d_medians().query("hidden_units == 64 and metric == 'val_error_at_convergence_pct'")
     return rows.pivot(index="n_train", columns="condition", values="median_or_pct")
 
 
+@cache
 def _image_table(dataset: str, time: bool) -> pd.DataFrame:
     rows = image_medians()
     rows = rows[rows.dataset == dataset]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["BRANCH", "repository_url", "with_launch_buttons", "write_notebooks"]
 
 BRANCH = "notebooks"
+"""The branch from which Binder and Colab open pages."""
 
 INSTALL = """\
 # On Colab, this installs what the page needs; elsewhere it does nothing.

@@ -14,7 +14,8 @@ from pathlib import Path
 
 __all__ = ["FOLDER", "listing", "write_listings"]
 
-FOLDER = "source"  # below the book's static files
+FOLDER = "source"
+"""The folder of listings below the book's static files."""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
