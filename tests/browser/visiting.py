@@ -49,7 +49,14 @@ SETTLED = "() => window.MathJax?.startup?.promise?.then(() => document.fonts.rea
 FORMULAS = "() => [...document.querySelectorAll('mjx-merror')].map(e => e.textContent)"
 # The page's own script looks at what scrolls once the layout stands.
 LAID_OUT = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+# The entry may come after the page is loaded. A page that paints nothing has none.
+FIRST_PAINT = """() => new Promise(done => {
+  new PerformanceObserver(list => {
+    const [first] = list.getEntriesByName('first-contentful-paint');
+    if (first) done(first.startTime);
+  }).observe({type: 'paint', buffered: true});
+  setTimeout(done, 10000, null);
+})"""
 TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll('main *')]
     .filter(element => element.getBoundingClientRect().right > innerWidth + 1)
