@@ -16,8 +16,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from .drawn import trial_dots, trial_lines
 from .estimate import Estimate
 from .style import OKABE_ITO, Style
 from .transfer import mean_interval
@@ -59,6 +60,9 @@ class Effect(NamedTuple):
     comparison: str
     network: str
     gain: Estimate
+    """Its mean over the trials."""
+    trials: ArrayLike = ()
+    """Gain of each trial, shape (trials,)."""
 
 
 def _figure(panels: int, height: float) -> tuple[Figure, list[Axes]]:
@@ -89,6 +93,8 @@ def learning_figure(curves: Mapping[str, xr.Dataset]) -> Figure:
             of_condition = bounds.sel(condition=condition)
             low, mean, high = (of_condition.sel(bound=b).values for b in ("low", "mean", "high"))
             ax.fill_between(epochs, low, high, color=style.color, alpha=0.13, linewidth=0)
+            single = error.sel(condition=condition).transpose("trial", "epoch")
+            trial_lines(ax, epochs, single.values, style.color)
             # Markers at different epochs, where lines lie on each other.
             ax.plot(epochs, mean, **style.line(), markevery=(i * every // len(shown), every))
         label = NETWORK_STYLES[network].label
@@ -114,27 +120,28 @@ def effects_figure(panels: Mapping[str, Sequence[Effect]]) -> Figure:
     networks = [n for n in NETWORK_STYLES if n in {effect.network for effect in first}]
     height = (0.3 + 0.17 * len(networks)) * len(rows)
     figure, axes = _figure(len(panels), 0.6 + (height + 0.6) * len(panels))
-    for letter, ax, (label, effects) in zip("ABC", axes, panels.items(), strict=False):
+    for letter, ax, (quantity, effects) in zip("ABC", axes, panels.items(), strict=False):
         for effect in effects:
             i = networks.index(effect.network)
             y = rows.index(effect.comparison) + 0.2 * (i - (len(networks) - 1) / 2)
             style, gain = NETWORK_STYLES[effect.network], effect.gain
             seen = ax.get_legend_handles_labels()[1]
+            label = f"{style.label}, {gain.n} trials"
+            trial_dots(ax, effect.trials, y, style.color)
             ax.plot(
                 gain.value, y, color=style.color, marker=style.marker, linestyle="none",
-                label=None if style.label in seen else style.label,
+                label=None if label in seen else label,
             )  # fmt: skip
             ax.plot([gain.low, gain.high], [y, y], color=style.color, linewidth=1.4)
         ax.axvline(0, color="black", linewidth=0.9)
         ax.set_yticks(range(len(rows)), rows, fontsize=9)
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.grid(axis="y", visible=False)
-        ax.set_xlabel(label)
+        ax.set_xlabel(quantity)
         if len(panels) > 1:
             ax.set_title(letter, fontsize=10)
-    if len(networks) > 1:
-        handles = axes[0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside upper center", ncols=len(networks))
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=2)
     return figure
 
 
@@ -161,7 +168,8 @@ def gains_figure(curves: xr.Dataset, holders: Mapping[str, Style]) -> Figure:
                 linewidth=1.6, label=style.label,
             )  # fmt: skip
         ax.axvline(0, color="black", linewidth=0.9)
-        ax.set_title(f"{letter}   gains that began at {began}", fontsize=10)
+        trials = f"{curves.sizes['trial']} trials"
+        ax.set_title(f"{letter}   gains that began at {began}, {trials}", fontsize=10)
         ax.set_ylabel("share of gains (%)")
     axes[-1].set_xlabel("gain after training")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=1)

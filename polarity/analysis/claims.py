@@ -74,7 +74,9 @@ class Claim:
         """
         found = ["Abstract"] if "Abstract" in self.where else []
         # "Sections 4 and 6" name two; Lemma 2.1 stands in section 2, Theorem D.3 in Appendix D.
-        for match in re.finditer(r"[Ss]ections? (\d)(?:\.\d)?(?: and (\d))?|Lemma (\d)", self.where):
+        for match in re.finditer(
+            r"[Ss]ections? (\d)(?:\.\d)?(?: and (\d))?|Lemma (\d)", self.where
+        ):
             found += [number for number in match.groups() if number]
         for match in re.finditer(r"(?:Appendix|Theorem) ([A-D])", self.where):
             found.append(f"Appendix {match[1]}")

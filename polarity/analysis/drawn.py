@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +33,22 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.patches import StepPatch
 
 from polarity._checks import one_of
 
-__all__ = ["COLUMNS", "LAYERS", "describe", "layer", "layers_of", "table", "to_svg"]
+__all__ = [
+    "COLUMNS",
+    "LAYERS",
+    "describe",
+    "layer",
+    "layers_of",
+    "shown_layers",
+    "table",
+    "to_svg",
+    "trial_dots",
+    "trial_lines",
+]
 
 LAYERS = {"trials": "single trials", "paper": "the paper's values"}
 """Parts of a figure that can be shown and hidden, and what a reader calls them."""
@@ -49,7 +62,9 @@ COLUMNS = (
 """Columns of :func:`table`."""
 
 _PREFIX = "layer-"
+_SPACES = {"": "http://www.w3.org/2000/svg", "xlink": "http://www.w3.org/1999/xlink"}
 _CELLS = 4096  # of a map that go into the table
+_CODES = 8  # values of a map, at most, that say no more than which: signs, or what holds there
 _SPOKEN = 12  # series that a description names; the table holds them all
 
 
@@ -73,6 +88,46 @@ def layer(name: str, artists: Artist | Iterable[Artist]) -> None:
         artist.set_gid(_PREFIX + name)
 
 
+def trial_dots(
+    ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, color: str, *, size: float = 6
+) -> None:
+    """Draw single trials as dots that are hidden until a reader asks for them.
+
+    Parameters
+    ----------
+    ax
+        The panel.
+    x, y
+        Places, of shapes that broadcast together.
+    color
+        That of the trials' condition.
+    size
+        Area of a dot, in square points.
+    """
+    x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+    dots = ax.scatter(x.ravel(), y.ravel(), s=size, color=color, alpha=0.45, linewidths=0, zorder=2)
+    layer("trials", dots)
+
+
+def trial_lines(ax: Axes, x: npt.ArrayLike, lines: npt.ArrayLike, color: str) -> None:
+    """Draw single trials as thin lines that are hidden until a reader asks for them.
+
+    Parameters
+    ----------
+    ax
+        The panel.
+    x
+        Places, shape (points,).
+    lines
+        Values, shape (trials, points). Trials that are NaN everywhere are left out.
+    color
+        That of the trials' condition.
+    """
+    shown = np.asarray(lines, float)
+    shown = shown[~np.isnan(shown).all(axis=1)]
+    layer("trials", ax.plot(x, shown.T, color=color, alpha=0.35, linewidth=0.6, zorder=1.5))
+
+
 def layers_of(figure: Figure) -> list[str]:
     """Return the layers that a figure has, in the order of :data:`LAYERS`."""
     there = {_layer(artist) for artist in figure.findobj(include_self=False)}
@@ -83,7 +138,7 @@ def to_svg(figure: Figure) -> str:
     """Return the figure as SVG; its layers are the elements whose ids begin with ``layer-NAME-``.
 
     The same figure gives the same text: it holds no date, and identifiers come from the content.
-    Layers in :data:`HIDDEN` are hidden by a style element, which :func:`shown_layers` rewrites.
+    Layers in :data:`HIDDEN` are hidden by a style element; :func:`shown_layers` chooses others.
     """
     number = itertools.count(1)
     for artist in figure.findobj(include_self=False):
@@ -92,15 +147,38 @@ def to_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     text = buffer.getvalue()
-    return shown_layers(text[text.index("<svg") :], [n for n in LAYERS if n not in HIDDEN])
+    return _hide(text[text.index("<svg") :], HIDDEN)
 
 
 def shown_layers(svg: str, shown: Iterable[str]) -> str:
-    """Return the SVG of :func:`to_svg` with these layers shown, and all others hidden."""
-    hidden = [name for name in LAYERS if name not in set(shown)]
-    selectors = ", ".join(f'[id^="{_PREFIX}{name}-"]' for name in hidden)
-    style = f'<style id="layers">{selectors} {{ display: none }}</style>' if hidden else ""
-    svg = re.sub(r'<style id="layers">.*?</style>', "", svg)
+    """Return the SVG of :func:`to_svg` with these layers alone: all others are taken out of it.
+
+    Parameters
+    ----------
+    svg
+        What :func:`to_svg` returned.
+    shown
+        Names of :data:`LAYERS`.
+    """
+    for kind, space in _SPACES.items():
+        ElementTree.register_namespace(kind, space)
+    root = ElementTree.fromstring(svg)
+    hidden = tuple(f"{_PREFIX}{name}-" for name in LAYERS if name not in set(shown))
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.get("id") == "layers":
+                parent.remove(child)
+            elif hidden and (child.get("id") or "").startswith(hidden):
+                # What is defined there, such as a marker, may be used elsewhere.
+                root.extend(child.iter(f"{{{_SPACES['']}}}defs"))
+                parent.remove(child)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _hide(svg: str, layers: Iterable[str]) -> str:
+    """Hide layers by a style element; they stay in the SVG."""
+    selectors = ", ".join(f'[id^="{_PREFIX}{name}-"]' for name in layers)
+    style = f'<style id="layers">{selectors} {{ display: none }}</style>'
     return re.sub(r"(<svg\b[^>]*>)", lambda found: found[1] + style, svg, count=1)
 
 
@@ -139,7 +217,10 @@ def table(figure: Figure) -> pd.DataFrame:
 
 
 def describe(data: pd.DataFrame) -> str:
-    """Say in words what a figure shows: of each line its ends and extremes, of each row its dots.
+    """Say in words what a figure shows: of lines their ends and extremes, of rows their dots.
+
+    Of histograms it says where they are highest; of maps where they are lowest and highest, unless
+    their values are but a few, which are codes or signs.
 
     Parameters
     ----------
@@ -149,8 +230,8 @@ def describe(data: pd.DataFrame) -> str:
     Returns
     -------
     str
-        A few sentences, for readers who do not see the picture; empty where there is no line that
-        has a name.
+        A few sentences, for readers who do not see the picture; empty where there is nothing to
+        tell.
 
     Examples
     --------
@@ -162,23 +243,28 @@ def describe(data: pd.DataFrame) -> str:
     >>> describe(table(figure))
     'Error (%) against samples: frozen 41.2 at 20, 3.5 at 100.'
     """
-    named = data[(data.layer == "") & (data.series != "")]
-    lines = named[named.mark == "line"]
-    lines = lines[np.isfinite(pd.to_numeric(lines.y, errors="coerce").astype(float))]
-    dots = named[named.mark == "dot"]
-    rows = dots[[isinstance(place, str) for place in dots.y]]
+    shown = data[data.layer == ""]
+    kinds = shown.mark.str.split(",").str[0]  # "cell, one of 3 in each direction"
+    lines = (kinds == "line") & (shown.series != "")
+    lines &= np.isfinite(pd.to_numeric(shown.y, errors="coerce").astype(float))
+    named = [
+        isinstance(x, str) != isinstance(y, str) for x, y in zip(shown.x, shown.y, strict=True)
+    ]
+    say = {"line": _course, "dot": _list, "bar": _peak, "cell": _extremes}
+    dots = (kinds == "dot") & np.array(named, dtype=bool)
+    told = shown.assign(kind=kinds)[lines | dots | kinds.isin(["bar", "cell"])]
     sentences, spoken, unspoken = [], 0, 0
-    told = pd.concat([lines, rows])
     for _, own in told.groupby(["panel", "x_quantity", "y_quantity"], sort=False):
         first = own.iloc[0]
         parts = []
-        for (series, mark), points in own.groupby(["series", "mark"], sort=False):
+        for (series, kind), marks in own.groupby(["series", "kind"], sort=False):
+            if not (said := say[str(kind)](marks)):
+                continue
             if spoken >= _SPOKEN:
                 unspoken += 1
                 continue
             spoken += 1
-            course = _course(points) if mark == "line" else _list(points)
-            parts.append(f"{series} {course}")
+            parts.append(f"{series} {said}".strip())
         if parts:
             what = " against ".join(q for q in (first.y_quantity, first.x_quantity) if q)
             head = ", ".join(part for part in (first.panel, what) if part)
@@ -203,8 +289,44 @@ def _course(points: pd.DataFrame) -> str:
 
 
 def _list(points: pd.DataFrame) -> str:
-    """What was found in each row of a panel whose rows are categories."""
-    return ", ".join(f"{_short(x)} ({y})" for x, y in zip(points.x, points.y, strict=True))
+    """What was found in each category; of several dots in one, their median and ends."""
+    across = isinstance(points.x.iloc[0], str)
+    category, number = ("x", "y") if across else ("y", "x")
+    parts = []
+    for name, own in points.groupby(category, sort=False)[number]:
+        values = own.astype(float)
+        text = _short(values.median())
+        if len(values) > 1:
+            ends = f"{_short(values.min())} to {_short(values.max())}"
+            text += f", the median of {len(values)} from {ends}"
+        parts.append(f"{text} ({name})")
+    return ("; " if len(points) > len(parts) else ", ").join(parts)
+
+
+def _peak(bars: pd.DataFrame) -> str:
+    """Where a histogram is highest, and from where to where it reaches."""
+    along, up = ("x", "y") if bars.x_low.nunique() > 1 else ("y", "x")
+    filled = bars[bars[f"{up}_high"] != bars[f"{up}_low"]]
+    if filled.empty or isinstance(bars[f"{along}_low"].iloc[0], str):
+        return ""
+    low, high = filled[f"{along}_low"].astype(float), filled[f"{along}_high"].astype(float)
+    heights = filled[f"{up}_high"].astype(float).to_numpy()
+    top = int(heights.argmax())
+    return (
+        f"from {_short(low.min())} to {_short(high.max())}, highest {_short(heights[top])} between "
+        f"{_short(low.iloc[top])} and {_short(high.iloc[top])}"
+    )
+
+
+def _extremes(cells: pd.DataFrame) -> str:
+    """Where a map is lowest and highest."""
+    values = cells.value.astype(float).to_numpy()
+    if np.unique(values[np.isfinite(values)]).size <= _CODES:
+        return ""
+    return ", ".join(
+        f"{word} {_short(values[i])} at {_short(cells.x.iloc[i])}, {_short(cells.y.iloc[i])}"
+        for word, i in (("lowest", np.nanargmin(values)), ("highest", np.nanargmax(values)))
+    )
 
 
 def _short(value: object) -> str:
@@ -232,6 +354,9 @@ def _marks(ax: Axes, names: dict[tuple[str, str], str]) -> Iterator[dict[str, An
     for image in ax.images:
         if isinstance(image, AxesImage) and _numbers(image.get_array()).ndim == 2:
             yield from _of_image(image)
+    for patch in ax.patches:
+        if isinstance(patch, StepPatch):
+            yield from _of_steps(patch, names)
     for container in ax.containers:
         if isinstance(container, BarContainer):
             label = str(container.get_label())
@@ -287,6 +412,25 @@ def _of_collection(
                 low, high = np.min(segment, axis=0), np.max(segment, axis=0)
                 ends = {"x_low": low[0], "x_high": high[0], "y_low": low[1], "y_high": high[1]}
                 yield {"series": series, "mark": "interval", "layer": where, **ends}
+
+
+def _of_steps(steps: StepPatch, names: dict[tuple[str, str], str]) -> Iterator[dict[str, Any]]:
+    """The bars of a histogram that is drawn by its outline, or filled."""
+    values, edges, base = steps.get_data()
+    color = to_hex(steps.get_facecolor() if steps.get_fill() else steps.get_edgecolor())
+    series = _named(str(steps.get_label()), color, "", names)
+    along, up = ("y", "x") if steps.orientation == "horizontal" else ("x", "y")
+    bases = np.broadcast_to(0.0 if base is None else base, np.shape(values))
+    for value, foot, low, high in zip(values, bases, edges[:-1], edges[1:], strict=True):
+        yield {
+            "series": series,
+            "mark": "bar",
+            "layer": _layer(steps),
+            f"{along}_low": low,
+            f"{along}_high": high,
+            f"{up}_low": foot,
+            f"{up}_high": value,
+        }
 
 
 def _of_band(vertices: np.ndarray, series: str, where: str) -> Iterator[dict[str, Any]]:
@@ -415,18 +559,21 @@ def _quantity(text: str) -> str:
 def _reader(axis: Axis) -> Any:
     """Return what turns a place on an axis into its category, or into a plain number."""
     ticks = np.asarray(axis.get_ticklocs(), dtype=float)
-    texts = [_quantity(label.get_text()) for label in axis.get_ticklabels()]
+    # Asked of the formatter, because panels that share an axis hide the labels of all but one.
+    texts = [_quantity(text) for text in axis.get_major_formatter().format_ticks(ticks.tolist())]
+    apart = np.diff(ticks).min() if len(ticks) > 1 else 1.0
     counted = (
         axis.get_scale() == "linear"
-        and len(ticks) == len(texts)
+        and len(ticks) > 0
         and all(texts)
-        and (len(ticks) == 1 or (len(ticks) > 1 and np.allclose(np.diff(ticks), 1)))
+        and apart > 0
+        and (all(text[0].isalpha() for text in texts) or np.allclose(np.diff(ticks), 1))
         and any(_number(text) != tick for text, tick in zip(texts, ticks, strict=True))
     )
 
     def category(place: Any) -> Any:
         nearest = int(np.abs(ticks - float(place)).argmin())
-        return texts[nearest] if abs(ticks[nearest] - float(place)) <= 0.5 else float(place)
+        return texts[nearest] if abs(ticks[nearest] - float(place)) <= apart / 2 else float(place)
 
     def number(place: Any) -> Any:
         return place if isinstance(place, str) else float(place)

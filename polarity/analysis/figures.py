@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .comparisons import MAP_METRICS
-from .drawn import layer
+from .drawn import layer, trial_dots
 from .metrics import (
     epochs_to_threshold,
     error_at_convergence,
@@ -74,11 +74,9 @@ def _band(ax: Axes, x: np.ndarray, values: xr.DataArray, style: Style, scale: fl
 
 
 def _every_trial(ax: Axes, x: np.ndarray, values: xr.DataArray, style: Style, shift: float) -> None:
-    """Each trial a dot, beside its median: a layer that is hidden until a reader asks for it."""
+    """Each trial a dot, beside its median."""
     array = values.transpose("n_train", "trial").values
-    places = np.repeat(x + shift, array.shape[1])
-    dots = ax.scatter(places, array.ravel(), s=5, color=style.color, alpha=0.4, linewidths=0)
-    layer("trials", dots)
+    trial_dots(ax, (x + shift)[:, None], array, style.color, size=5)
 
 
 def _published(ax: Axes, published: pd.DataFrame, metric: str, at: Mapping[int, int]) -> None:

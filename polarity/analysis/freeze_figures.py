@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from .drawn import trial_lines
 from .metrics import quartiles
 from .style import OKABE_ITO, Style, condition_style
 
@@ -215,6 +216,8 @@ def _bands(ax: Axes, curves: xr.DataArray, scale: float = 100) -> None:
         band = scale * quartiles(curves.sel(condition=condition))
         low, mid, high = (band.sel(quartile=q).values for q in (25, 50, 75))
         ax.fill_between(epochs, low, high, color=style.color, alpha=0.15, linewidth=0)
+        single = scale * curves.sel(condition=condition).transpose("trial", "epoch")
+        trial_lines(ax, epochs, single.values, style.color)
         # Markers at different epochs, where lines lie on each other.
         look: dict[str, Any] = {**style.line(), "markevery": (start * every // 4, every)}
         ax.plot(epochs, mid, **look)

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from polarity._checks import one_of
 from polarity.protocols import IMAGE_CONDITIONS
 
-from .drawn import layer
+from .drawn import layer, trial_dots
 from .image_metrics import (
     COMPARED,
     POLARITY_CONDITIONS,
@@ -219,6 +219,8 @@ def thresholds_figure(
             own = times.sel(condition=condition)
             look = style.line() | {"markersize": 4, "linewidth": 1.3}
             if measure == "epochs":
+                dots = own.where(np.isfinite(own))
+                _dots(ax, dots, at, style.color, _shift(condition, present), hidden=True)
                 ax.plot(x, median_reached(own).values, **look)
             elif measure == "share":
                 reached = own.where(np.isfinite(own)).count("trial")
@@ -236,7 +238,7 @@ def thresholds_figure(
             rows = _minus_reference(rows) if measure == "difference" else rows
             _published(ax, rows, present, at, size=3)
         ax.set_title(f"{100 * threshold:g} %", fontsize=10)
-        _size_axis(ax, curves, at, label=False, counts=False)
+        _size_axis(ax, curves, at, label=False)
         if measure == "share":
             ax.set_ylim(-3, 103)
         else:
@@ -245,7 +247,7 @@ def thresholds_figure(
         drawn = [np.asarray(line.get_ydata(), float) for ax in axes.flat for line in ax.lines]
         highest = np.nanmax(np.concatenate([*drawn, [0.0]]))
         axes[0, 0].set_ylim(0, 1.1 * highest or limit)
-    figure.supxlabel("training images n", fontsize=10)
+    figure.supxlabel("training images n" + _uneven(curves), fontsize=10)
     label = {
         "epochs": "median epochs, among those that got there",
         "share": "networks that got there (%)",
@@ -342,10 +344,14 @@ def _dots(
 ) -> None:
     """One dot a network, hidden until asked for or not; ``values`` is (n_train, trial)."""
     array = values.transpose("n_train", "trial").values
-    x = np.repeat(np.array(list(at.values()), dtype=float) + shift, array.shape[1])
-    dots = ax.scatter(x, array.ravel(), s=9, color=color, alpha=0.45, linewidths=0, zorder=2)
+    x = np.array(list(at.values()), dtype=float)[:, None] + shift
     if hidden:
-        layer("trials", dots)
+        trial_dots(ax, x, array, color, size=9)
+    else:
+        ax.scatter(
+            np.broadcast_to(x, array.shape), array, s=9, color=color, alpha=0.45, linewidths=0,
+            zorder=2,
+        )  # fmt: skip
 
 
 def _errors(published: pd.DataFrame) -> pd.DataFrame:
@@ -378,19 +384,22 @@ def _published(
         layer("paper", medians)
 
 
-def _size_axis(
-    ax: Axes, curves: xr.Dataset, at: dict[int, int], label: bool = True, counts: bool = True
-) -> None:
+def _uneven(curves: xr.Dataset) -> str:
+    """What the sizes say beside themselves where the number of networks per point differs."""
+    return " (× networks)" if len({_count_range(curves, n) for n in _positions(curves)}) > 1 else ""
+
+
+def _size_axis(ax: Axes, curves: xr.Dataset, at: dict[int, int], label: bool = True) -> None:
     """Sizes on the x axis; where networks per point differ, their number beside the size."""
     numbers = {n: _count_range(curves, n) for n in at}
-    uneven = counts and len(set(numbers.values())) > 1
+    uneven = _uneven(curves)
     ax.set_xticks(
         list(at.values()), [f"{n} (×{numbers[n]})" if uneven else str(n) for n in at],
         rotation=45, ha="right", rotation_mode="anchor",
     )  # fmt: skip
     ax.set_xlim(-0.5, len(at) - 0.5)
     if label:
-        ax.set_xlabel("training images n" + (" (× networks)" if uneven else ""))
+        ax.set_xlabel("training images n" + uneven)
 
 
 def _count_range(curves: xr.Dataset, n: int) -> str:

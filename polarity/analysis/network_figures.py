@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 
 from polarity.protocols import IMAGE_CONDITIONS
 
+from .drawn import trial_lines
 from .image_metrics import ran, trial_median
 from .metrics import quartiles
 from .style import OKABE_ITO, condition_style
@@ -62,8 +63,10 @@ def flips_figure(
     every = max(1, part.sizes["step"] // 8)
     for i, (layer, color) in enumerate(zip(layers, colors, strict=True)):
         low, mid, high = (band.sel(layer=layer, quartile=q).values for q in (25, 50, 75))
+        single = 100 * part.sel(layer=layer).transpose("trial", "step").values
         for ax in (left, right):
             if trials > 1:
+                trial_lines(ax, part.step.values, single, mpl.colors.to_hex(color))
                 ax.fill_between(part.step.values, low, high, color=color, alpha=0.15, linewidth=0)
             ax.plot(
                 part.step.values, mid, color=color, marker=_MARKERS[i % len(_MARKERS)],
@@ -122,7 +125,7 @@ def magnitudes_figure(
     for ax in axes.flat[len(layers) :]:
         ax.axis("off")
     figure.supxlabel("magnitude of the weight", fontsize=10)
-    figure.suptitle(setting, fontsize=9)
+    figure.suptitle(f"{setting}\nbefore training, one network a condition", fontsize=9)
     return figure
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike
 
+from .drawn import trial_dots
 from .estimate import Estimate
 from .style import OKABE_ITO, Style, condition_style
 
@@ -51,6 +52,9 @@ class Score(NamedTuple):
     approach: str
     polarity: str
     error: Estimate
+    """Its mean over the trials."""
+    trials: ArrayLike = ()
+    """That of each trial, shape (trials,)."""
 
 
 def scores_figure(panels: Mapping[str, Sequence[Score]], trials: int) -> Figure:
@@ -75,6 +79,7 @@ def scores_figure(panels: Mapping[str, Sequence[Score]], trials: int) -> Figure:
         for score in scores:
             style, error = POLARITIES[score.polarity], score.error
             y = names.index(score.approach) + 0.24 * (list(POLARITIES).index(score.polarity) - 0.5)
+            trial_dots(ax, score.trials, y, style.color)
             seen = ax.get_legend_handles_labels()[1]
             ax.plot(
                 error.value, y, color=style.color, marker=style.marker, linestyle="none",

@@ -60,6 +60,31 @@ def gains(values: xr.DataArray, baseline: str = NOTHING) -> xr.DataArray:
     return values.sel(condition=baseline, drop=True) - values
 
 
+def trial_gains(
+    values: xr.DataArray, condition: str, baseline: str = NOTHING
+) -> NDArray[np.float64]:
+    """By how much ``condition`` betters ``baseline`` in each trial, a mean over all else.
+
+    Parameters
+    ----------
+    values
+        :func:`scores` of one donor.
+    condition, baseline
+        Conditions.
+
+    Returns
+    -------
+    float64 array (trials,)
+
+    Raises
+    ------
+    ValueError
+        If the scores are those of several donors.
+    """
+    a, b = (_per_trial(values.sel(condition=name)) for name in (baseline, condition))
+    return a - b
+
+
 def mean_gain(values: xr.DataArray, condition: str, baseline: str = NOTHING) -> Estimate:
     """Mean over the trials of what ``condition`` gains on ``baseline``.
 

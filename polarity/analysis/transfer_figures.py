@@ -18,9 +18,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ..ensemble.transfer import TASKS, Donors
+from .drawn import trial_dots, trial_lines
 from .metrics import horizon
 from .style import OKABE_ITO, Style, condition_style
-from .transfer import METRICS, gains, mean_gain, mean_interval, right_share, scores
+from .transfer import METRICS, gains, mean_gain, mean_interval, right_share, scores, trial_gains
 
 __all__ = [
     "PIECES",
@@ -87,8 +88,11 @@ def _plain(ax: Axes, ticks: Sequence[float]) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _line(ax: Axes, x: np.ndarray, intervals: xr.DataArray, style: Style) -> None:
-    """Means with the band of their intervals."""
+def _line(
+    ax: Axes, x: np.ndarray, intervals: xr.DataArray, style: Style, single: xr.DataArray
+) -> None:
+    """Means with the band of their intervals, and on demand the single trials."""
+    trial_lines(ax, x, single.transpose("trial", "n_train").values, style.color)
     low, mean, high = (intervals.sel(bound=bound).values for bound in ("low", "mean", "high"))
     ax.fill_between(x, low, high, color=style.color, alpha=0.15, linewidth=0)
     ax.plot(x, mean, **style.line())
@@ -134,6 +138,7 @@ def donors_figure(donors: Mapping[str, Donors], informative: Sequence[int] = (0,
             )
             for each in donors.values()
         ]
+        trial_dots(top, np.asarray(shares), (rows + shift)[:, None], color)
         low, middle, high = np.percentile(shares, (25, 50, 75), axis=1)
         top.errorbar(
             middle, rows + shift, xerr=(middle - low, high - middle), color=color, marker=marker,
@@ -186,9 +191,11 @@ def transfer_figure(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     figure, axes = _figure(2, 7.4, sharex=True)
     x = _sizes(axes, curves)
     for ax, metric in zip(axes, METRICS, strict=True):
-        intervals = mean_interval(scores(curves, metric, threshold))
+        values = scores(curves, metric, threshold)
+        intervals = mean_interval(values)
         for condition in curves.condition.values:
-            _line(ax, x, intervals.sel(condition=condition), STYLES[str(condition)])
+            own = {"condition": condition}
+            _line(ax, x, intervals.sel(own), STYLES[str(condition)], values.sel(own))
     trials = f"{curves.sizes['trial']} trials a point"
     _plain(axes[0], (1, 2, 5, 10, 20, 50))
     axes[0].set_ylabel("error at convergence (%)")
@@ -223,6 +230,7 @@ def pieces_figure(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
             gain = mean_gain(values, piece)
             donor_free = piece == "frozen_sufficient"
             color = OKABE_ITO["black"] if donor_free else OKABE_ITO["blue"]
+            trial_dots(ax, trial_gains(values, piece), row, color)
             ax.errorbar(
                 gain.value, row, xerr=[[gain.value - gain.low], [gain.high - gain.value]],
                 marker="*" if donor_free else "o", markersize=8 if donor_free else 5.5,
@@ -265,8 +273,8 @@ def tasks_figure(
     for ax, condition, letter in zip(axes, conditions, "ABCDEFG", strict=False):
         for task in TASKS:
             if task in curves.donor.values:
-                cells = intervals.sel(condition=condition, donor=task)
-                _line(ax, x, cells, TASK_STYLES[task])
+                own = {"condition": condition, "donor": task}
+                _line(ax, x, intervals.sel(own), TASK_STYLES[task], gain.sel(own))
         ax.axhline(0, color="black", linewidth=0.9)
         ax.set_ylabel(_GAIN["error"])
         _title(ax, letter, f"{PIECES[condition]}: {curves.sizes['trial']} trials a point")

@@ -11,7 +11,6 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from polarity.analysis.architecture_figures import (
-    NETWORK_STYLES,
     STYLES,
     Effect,
     effects_figure,
@@ -19,6 +18,7 @@ from polarity.analysis.architecture_figures import (
     learning_figure,
     scores_figure,
 )
+from polarity.analysis.drawn import layers_of, table
 from polarity.analysis.estimate import Estimate
 from polarity.analysis.style import use_style
 
@@ -47,8 +47,11 @@ def test_one_panel_a_network_with_its_conditions_and_trials() -> None:
     top, bottom = drawn(learning_figure(both)).axes
     assert top.get_title(loc="left") == "A   ViT, 3 trials"
     assert bottom.get_title(loc="left") == "B   GRU, 4 trials"
-    assert [line.get_label() for line in top.lines] == [style.label for style in STYLES.values()]
-    (line,) = bottom.lines
+    assert top.get_legend_handles_labels()[1] == [style.label for style in STYLES.values()]
+    assert layers_of(top.figure) == ["trials"]
+    *single, line = bottom.lines
+    wrong = 100 * (1 - both["gru"].val_accuracy.astype(float)[0])
+    np.testing.assert_allclose([line.get_ydata() for line in single], wrong)
     expected = 100 * (1 - both["gru"].val_accuracy.astype(float).mean("trial"))[0]
     np.testing.assert_allclose(line.get_ydata(), expected)
     assert list(line.get_xdata()) == [1, 2, 3, 4, 5]
@@ -75,12 +78,14 @@ def test_every_effect_stands_in_its_row_with_its_interval() -> None:
     assert bars == [[0, 3]]
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == [NETWORK_STYLES["vit"].label, NETWORK_STYLES["gru"].label]
+    assert labels == ["ViT, 3 trials", "GRU, 3 trials"]
 
 
-def test_one_network_needs_no_legend() -> None:
-    figure = drawn(effects_figure({"error saved": [Effect("freezing", "gru", estimate(1))]}))
-    assert not figure.legends
+def test_the_gain_of_each_trial_is_there_on_demand() -> None:
+    effect = Effect("freezing", "gru", estimate(1), [0.5, 1, 1.5])
+    data = table(drawn(effects_figure({"error saved": [effect]})))
+    assert data[data.layer == "trials"].x.tolist() == [0.5, 1, 1.5]
+    assert set(data[data.layer == "trials"].y) == {"freezing"}
 
 
 def test_gains_are_told_apart_by_where_they_began() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from polarity.analysis import drawn
+
+HREF = "{http://www.w3.org/1999/xlink}href"
 
 
 def figure_of(draw: object) -> Figure:
@@ -122,13 +126,42 @@ def test_a_layer_is_named_in_the_table_and_can_be_shown_or_hidden(name: str) -> 
     assert drawn.table(figure).layer.tolist() == [name, name, "", "", name]
     svg = drawn.to_svg(figure)
     assert svg.count(f'id="layer-{name}-') == 2
-    rule = f'[id^="layer-{name}-"]'
-    assert (rule in svg) == (name in drawn.HIDDEN)
-    assert rule not in drawn.shown_layers(svg, [name])
-    assert rule in drawn.shown_layers(svg, [])
-    assert drawn.shown_layers(drawn.shown_layers(svg, []), drawn.LAYERS).count("<style id") == 0
+    assert (f'[id^="layer-{name}-"]' in svg) == (name in drawn.HIDDEN)
+    assert drawn.shown_layers(svg, [name]).count(f'id="layer-{name}-') == 2
+    assert "layer" not in drawn.shown_layers(svg, [])
+    assert '<style id="layers"' not in drawn.shown_layers(svg, drawn.LAYERS)
     with pytest.raises(ValueError, match="layer must be one of"):
         drawn.layer("other", [])
+
+
+def test_what_is_defined_in_a_hidden_layer_can_be_used_by_others() -> None:
+    def draw(ax):
+        drawn.layer("paper", ax.plot([0, 1], [0, 1], "o"))
+        ax.plot([0, 1], [1, 0], "o")
+
+    svg = drawn.to_svg(figure_of(draw))
+    for shown in ([], ["paper"]):
+        root = ElementTree.fromstring(drawn.shown_layers(svg, shown))
+        known = {element.get("id") for element in root.iter()}
+        used = [element.get(HREF, "")[1:] for element in root.iter() if element.get(HREF)]
+        assert used and set(used) <= known
+        assert {element.tag.partition("}")[0] for element in root} == {
+            "{http://www.w3.org/2000/svg"
+        }
+
+
+def test_single_trials_are_dots_and_lines_of_a_hidden_layer() -> None:
+    def draw(ax):
+        drawn.trial_dots(ax, [[0], [1]], [[1, 2, 3], [4, 5, np.nan]], "red")
+        drawn.trial_lines(ax, [0, 1], [[6, 7], [np.nan, np.nan], [8, 9]], "red")
+
+    figure = figure_of(draw)
+    assert drawn.layers_of(figure) == ["trials"]
+    data = drawn.table(figure)
+    assert set(data.layer) == {"trials"}
+    dots, lines = data[data.mark == "dot"], data[data.mark == "single line"]
+    assert sorted(zip(dots.x, dots.y, strict=True))[:5] == [(0, 1), (0, 2), (0, 3), (1, 4), (1, 5)]
+    assert list(zip(lines.x, lines.y, strict=True)) == [(0, 6), (1, 7), (0, 8), (1, 9)]
 
 
 def test_the_same_figure_gives_the_same_svg() -> None:
@@ -169,3 +202,53 @@ def test_many_series_are_counted_not_told() -> None:
             ax.plot([0, 1], [i, i], label=f"line {i}")
 
     assert drawn.describe(drawn.table(figure_of(draw))).endswith("3 more series are in the data.")
+
+
+def test_panels_that_share_an_axis_share_its_categories() -> None:
+    figure = Figure()
+    for ax in figure.subplots(2, 1, sharex=True):
+        ax.plot([-0.1, 0.9], [3, 4], label="frozen")
+    ax.set_xticks([0, 1], ["100", "250"])
+    assert drawn.table(figure).x.tolist() == 2 * ["100", "250"]
+    assert drawn.describe(drawn.table(figure)).startswith("1: frozen 3 at 100, 4 at 250.")
+
+
+def test_named_rows_may_lie_at_any_distance() -> None:
+    def draw(ax):
+        ax.plot([5, 6], [0, 1.8], "o")
+        ax.set_yticks([0, 1.8], ["weights", "all"])
+
+    assert drawn.describe(drawn.table(figure_of(draw))) == "5 (weights), 6 (all)."
+
+
+def test_many_dots_in_a_row_are_told_by_their_median() -> None:
+    def draw(ax):
+        ax.plot([0, 0, 0, 1], [5, 9, 6, 2], "o", label="own draw")
+        ax.set_xticks([0, 1], ["frozen", "fluid"])
+
+    said = "own draw 6, the median of 3 from 5 to 9 (frozen); 2 (fluid)."
+    assert drawn.describe(drawn.table(figure_of(draw))) == said
+
+
+@pytest.mark.parametrize("orientation", ["vertical", "horizontal"])
+def test_histograms_are_read_and_told_by_their_peak(orientation: str) -> None:
+    def draw(ax):
+        ax.stairs([1, 7, 0], [0, 2, 3, 4], orientation=orientation, color="red", label="fluid")
+
+    data = drawn.table(figure_of(draw))
+    along, up = ("x", "y") if orientation == "vertical" else ("y", "x")
+    assert set(data.mark) == {"bar"}
+    assert data[f"{along}_low"].tolist() == [0, 2, 3]
+    assert data[f"{along}_high"].tolist() == [2, 3, 4]
+    assert data[f"{up}_low"].tolist() == [0, 0, 0]
+    assert data[f"{up}_high"].tolist() == [1, 7, 0]
+    assert drawn.describe(data) == "fluid from 0 to 3, highest 7 between 2 and 3."
+
+
+def test_maps_are_told_by_their_extremes_unless_their_values_are_codes() -> None:
+    values = np.arange(12.0).reshape(3, 4)
+    values[0, 0] = np.nan
+    told = drawn.describe(drawn.table(figure_of(lambda ax: ax.imshow(values))))
+    assert told == "lowest 1 at 1, 0, highest 11 at 3, 2."
+    codes = drawn.table(figure_of(lambda ax: ax.imshow(np.sign(values - 5))))
+    assert drawn.describe(codes) == ""

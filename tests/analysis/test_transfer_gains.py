@@ -25,6 +25,7 @@ from polarity.analysis.transfer import (
     mean_interval,
     right_share,
     scores,
+    trial_gains,
     verdict,
 )
 from polarity.ensemble import Weights, initial_weights, templates
@@ -120,6 +121,7 @@ def test_sizes_are_averaged_first() -> None:
     values = xr.concat([THREE, 2 * THREE], "n_train")
     assert mean_gain(values, "frozen_donor_weight").value == pytest.approx(1.5 * 7)
     assert mean_gain(values, "frozen_donor_weight").n == 4
+    np.testing.assert_allclose(trial_gains(values, "frozen_donor_polarity"), [3, 1.5, 4.5, 3])
 
 
 def test_one_donor_at_a_time() -> None:
