@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from polarity._machine import processor
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -61,11 +63,6 @@ def peak_memory() -> int:
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on and with."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [row for row in cpuinfo.read_text().splitlines() if row.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else model
     versions = {}
     for package in ("polarity", "numpy", "numba", "torch", "jax"):
         try:
@@ -73,7 +70,7 @@ def machine() -> dict[str, Any]:
         except PackageNotFoundError:
             versions[package] = "not installed"
     return {
-        "processor": model,
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),

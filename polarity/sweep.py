@@ -316,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "pack" in options:
         return _pack(Store(options.out))
 
-    from .images import identity, train
+    from .images import device_name, identity, train
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -327,15 +327,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         def who(protocol: ImagesProtocol, n: int, trial: int, condition: str) -> dict[str, Any]:
             return identity(protocol, n, trial, condition, folder=options.data)
 
+        here = device_name(options.device)
         for run in store.runs(
             architecture=protocol.architecture, precision=protocol.precision, n_val=protocol.n_val
         ):
-            if run.identity["epochs"] == protocol.epochs and "seconds" in run.info:
+            same = run.identity["epochs"] == protocol.epochs and run.info.get("device") == here
+            if same and "seconds" in run.info:
                 costs.learn(int(run.identity["n_train"]), float(run.info["seconds"]))
         todo = missing(protocol, store, who)
         total = sum(1 for _ in cells(protocol))
         cost = sum(costs.seconds(cell) for cell in todo) / options.jobs
-        basis = "measured" if costs.measured else "a guess, no run has been measured"
+        guess = f"a guess, no such run has been measured on {here}"
+        basis = "measured" if costs.measured else guess
         print(f"{len(todo)} of {total} runs are missing in {store.folder}: {clock(cost)} ({basis})")
         if options.dry_run:
             for n in sorted(protocol.sizes):

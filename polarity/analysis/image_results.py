@@ -16,12 +16,21 @@ import xarray as xr
 from polarity._checks import one_of
 from polarity.networks import ARCHITECTURES
 from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS
-from polarity.results import Store
+from polarity.results import Store, made
 from polarity.results.store import ANY_DONOR
 
 from .image_metrics import error, over_pairs, paired_error, paired_time, trial_counts
 
-__all__ = ["Experiment", "curves_of", "effects", "experiments", "nothing", "precisions", "shown"]
+__all__ = [
+    "Experiment",
+    "curves_of",
+    "effects",
+    "experiments",
+    "made_by",
+    "nothing",
+    "precisions",
+    "shown",
+]
 
 JUDGED = 6
 """Trials from which a confidence interval of a median can be had at all."""
@@ -78,6 +87,19 @@ class Experiment:
         listing = ", ".join(sizes[:-1]) + (" and " if len(sizes) > 1 else "") + "".join(sizes[-1:])
         note = "" if self.tier == "paper" else "; not the paper's experiment"
         return f"{place}, n = {listing}, {trials} {'trial' if high == 1 else 'trials'}{note}"
+
+
+def made_by(store: Store, experiment: Experiment | None) -> str:
+    """Say when an experiment's runs were trained, on what, and whether the code has changed since.
+
+    Parameters
+    ----------
+    store
+        Where the runs are.
+    experiment
+        Which; None for no runs.
+    """
+    return made(store.runs(**experiment.settings)) if experiment else ""
 
 
 def experiments(store: Store, dataset: str) -> list[Experiment]:

@@ -2,13 +2,14 @@
 
 from .conditions import Condition, Start, start
 from .side_by_side import faster_precision, train_side_by_side
-from .training import Epoch, Training, identity, train
+from .training import Epoch, Training, device_name, identity, train
 
 __all__ = [
     "Condition",
     "Epoch",
     "Start",
     "Training",
+    "device_name",
     "faster_precision",
     "identity",
     "start",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,12 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .._checks import one_of
+from .._machine import processor
 from ..core import FreezeSGD
 from ..datasets.images import ImageSet
 from ..donors.donor import ACCURACY, Donor, weights_digest
 from ..networks import ARCHITECTURES
 from ..protocols import ImagesProtocol
-from ..results.run import Run
+from ..results import Run, code
 from .conditions import Condition, donor_of, seeds, start
 from .data import dataset
 
@@ -351,7 +353,10 @@ def train(
             "seconds": round(time.monotonic() - began, 3),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **({"donor accuracy": donor.card.get(ACCURACY, "unknown")} if donor else {}),
-            **_machine(training.device),
+            "device": device_name(training.device),
+            "code": code(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
         },
     )
 
@@ -365,14 +370,22 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _machine(device: torch.device) -> dict[str, str]:
-    import platform
+def device_name(device: str | torch.device) -> str:
+    """Return what runs on a device are said to be trained on: the card, or processor and threads.
 
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    else:
-        name = f"{platform.machine()} processor, {torch.get_num_threads()} threads"
-    return {"device": name, "torch": torch.__version__, "python": platform.python_version()}
+    Parameters
+    ----------
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, or torch's.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    if _device(str(device)).type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{processor()}, {torch.get_num_threads()} threads"
 
 
 def _arithmetic() -> AbstractContextManager[None]:

@@ -19,6 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from polarity._machine import processor as processor_name
+
 from .environment import repository_root
 
 __all__ = ["Commit", "Provenance", "commit", "device", "repeat_command", "system", "versions"]
@@ -138,7 +140,7 @@ def device(parameters: Mapping[str, object] | None = None) -> str:
     usable = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    processor = f"{_processor()}, {usable} core{'s' if usable != 1 else ''}"
+    processor = f"{processor_name()}, {usable} core{'s' if usable != 1 else ''}"
     torch = sys.modules.get("torch")  # a page that has not imported it has not used a GPU
     wanted = str((parameters or {}).get("device", "auto"))
     if torch is None or wanted == "cpu" or not torch.cuda.is_available():
@@ -149,25 +151,6 @@ def device(parameters: Mapping[str, object] | None = None) -> str:
 def system() -> str:
     """Name the operating system and the architecture: ``Linux x86_64``."""
     return f"{platform.system()} {platform.machine()}"
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    if sys.platform == "darwin":
-        asked = subprocess.run(
-            ["sysctl", "-n", "machdep.cpu.brand_string"],
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        if asked.stdout.strip():
-            return asked.stdout.strip()
-    return platform.processor() or platform.machine()
 
 
 def repeat_command(page: str, parameters: Mapping[str, object]) -> str:

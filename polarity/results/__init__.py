@@ -1,6 +1,7 @@
 """The results store: what was trained, where, and what came of it."""
 
+from .made import code, made
 from .run import Run
 from .store import ConflictError, DamagedShardWarning, Store
 
-__all__ = ["ConflictError", "DamagedShardWarning", "Run", "Store"]
+__all__ = ["ConflictError", "DamagedShardWarning", "Run", "Store", "code", "made"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from polarity.images import device_name
 from polarity.protocols import ImagesProtocol
 from polarity.results import Run, Store
 from polarity.sweep import Cell, Costs, cells, duration, main, missing, sweep
@@ -212,7 +213,14 @@ def test_the_command_line(
     assert main(command) == 0
     assert "12 runs in" in capsys.readouterr().out
     assert main([*command, "--dry-run"]) == 0
-    assert "0 of 12 runs are missing" in capsys.readouterr().out
+    # What another device took says nothing about this one.
+    assert f"(a guess, no such run has been measured on {device_name('auto')})" in said
+    assert "0 of 12 runs are missing" in (again := capsys.readouterr().out) and "a guess" in again
+    for run in list(Store(out).runs()):
+        run.info["device"] = device_name("auto")
+        Store(tmp_path / "own").add(run)
+    assert main([*command[:-1], str(tmp_path / "own"), "--dry-run"]) == 0
+    assert "(measured)" in capsys.readouterr().out
     assert main([*command[:5], "--epochs", "0"]) == 1
     assert "epochs must be at least 1, got 0" in capsys.readouterr().err
     with pytest.raises(SystemExit):
