@@ -196,12 +196,13 @@ def table(figure: Figure) -> pd.DataFrame:
         with units, as their labels say. Where an axis counts categories, the place is the category.
     """
     rows: list[dict[str, Any]] = []
-    for number, ax in enumerate(figure.axes, 1):
+    panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+    for number, ax in enumerate(panels, 1):
         names = _legend_names(figure, ax)
         found = list(_marks(ax, names))
         if not found:
             continue
-        panel = _title(ax) or (str(number) if len(figure.axes) > 1 else "")
+        panel = _title(ax) or (str(number) if len(panels) > 1 else "")
         x_of, y_of = _reader(ax.xaxis), _reader(ax.yaxis)
         quantities = {
             "x_quantity": _quantity(ax.get_xlabel() or _shared(figure, "x", ax)),
@@ -335,7 +336,7 @@ def _short(value: object) -> str:
         return value
     number = float(value)  # type: ignore[arg-type]  # a number of any library
     if number == 0 or not math.isfinite(number):
-        return f"{number:g}"
+        return f"{abs(number) if number == 0 else number:g}"
     if 1e-4 <= abs(number) < 1e6:
         digits = max(0, 2 - math.floor(math.log10(abs(number))))
         text = f"{number:.{digits}f}"
@@ -376,7 +377,7 @@ def _marks(ax: Axes, names: dict[tuple[str, str], str]) -> Iterator[dict[str, An
 def _of_line(line: Line2D, names: dict[tuple[str, str], str]) -> Iterator[dict[str, Any]]:
     x, y = (np.atleast_1d(np.asarray(part)) for part in line.get_data(orig=True))
     label = str(line.get_label())
-    kind = "dot" if line.get_linestyle() in ("None", " ", "") else "line"
+    kind = "dot" if line.get_linestyle() in ("None", " ", "") or x.size == 1 else "line"
     color = line.get_markeredgecolor() if kind == "dot" else line.get_color()
     series = _named(label, to_hex(color), str(line.get_marker()), names)
     if kind == "line" and label.startswith("_") and line.get_marker() in ("None", None, ""):

@@ -248,7 +248,10 @@ def effects_figure(effects: pd.DataFrame, label: str = "error (points)") -> Figu
             i = sizes.index(n)
             color, marker = OKABE_ITO[palette[i % len(palette)]], _MARKERS[i % len(_MARKERS)]
             if math.isfinite(effect.value):
-                ax.plot(100 * effect.value, y, color=color, marker=marker, linestyle="none")
+                ax.plot(
+                    100 * effect.value, y, color=color, marker=marker, linestyle="none",
+                    label=f"n = {n}",
+                )  # fmt: skip
             if math.isfinite(effect.low) and math.isfinite(effect.high):
                 ax.plot([100 * effect.low, 100 * effect.high], [y, y], color=color, linewidth=1.2)
             ax.annotate(

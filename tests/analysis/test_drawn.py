@@ -245,6 +245,23 @@ def test_histograms_are_read_and_told_by_their_peak(orientation: str) -> None:
     assert drawn.describe(data) == "fluid from 0 to 3, highest 7 between 2 and 3."
 
 
+def test_the_scale_of_a_map_is_no_panel() -> None:
+    figure = Figure()
+    ax = figure.subplots()
+    figure.colorbar(ax.imshow(np.arange(12.0).reshape(3, 4)))
+    assert set(drawn.table(figure).panel) == {""}
+
+
+def test_a_line_of_one_point_is_a_dot_and_zero_has_no_sign() -> None:
+    def draw(ax):
+        ax.errorbar(-0.0, 1, xerr=[[1], [2]], marker="o")
+        ax.set_yticks([1], ["signs"])
+
+    data = drawn.table(figure_of(draw))
+    assert set(data.mark) == {"dot", "interval"}
+    assert drawn.describe(data) == "0 (signs)."
+
+
 def test_maps_are_told_by_their_extremes_unless_their_values_are_codes() -> None:
     values = np.arange(12.0).reshape(3, 4)
     values[0, 0] = np.nan
