@@ -44,9 +44,10 @@ pdf: $(READY) ## print the book that `make book` rendered into one file; needs C
 archive: $(READY) ## book, results, sources, lock and checksums in one file that builds again
 	@$(PY) -m polarity.publishing.archive $(ARGS)
 
-test: $(READY) ## run all tests; they include `make smoke` (ARGS="-k reset -x")
+test: $(READY) ## run all tests; they include `make smoke` (ARGS="-k reset -x", "-n 0": one by one)
 	@mkdir -p .cache
-	@MPLBACKEND=agg $(PY) -m pytest $(ARGS)
+	@MPLBACKEND=agg $(PY) -m pytest -n auto --maxprocesses 4 --dist loadgroup \
+	  --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.lint ## style, types, and that the tests of the core reach its branches
 	@$(VENV)/bin/ruff check .

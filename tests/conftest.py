@@ -17,6 +17,18 @@ torch.set_num_threads(1)
 os.environ["POLARITY_OFFLINE"] = "1"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the tests of a file to one process; those that look at the book, first, to another.
+
+    They share one build and one visit to its pages, which take longest.
+    """
+    items.sort(key=lambda item: "smoke_book" not in item.fixturenames)
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            name = "book" if "smoke_book" in item.fixturenames else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
 @pytest.fixture(scope="session")
 def smoke_book() -> Path:
     """Build the book at the smoke tier, as `make smoke` does, and return the folder of its HTML.

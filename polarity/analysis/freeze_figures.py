@@ -244,7 +244,7 @@ def learning_figure(curves: xr.Dataset, threshold: float, n_train: int) -> Figur
     left.set(ylabel="validation error (%)", ylim=(0, None))
     right.set(ylabel="validation loss (nats)", ylim=(0, None))
     left.set_title(f"A  n = {n_train}, {curves.sizes['trial']} trials")
-    right.set_title("B")
+    right.set_title(f"B  the same {curves.sizes['trial']} trials")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
@@ -269,6 +269,6 @@ def signs_figure(curves: xr.Dataset) -> Figure:
     for ax in (left, right):
         ax.yaxis.set_major_formatter(PercentFormatter(100, symbol=""))
     left.set_title(f"A  violations, {curves.sizes['trial']} trials")
-    right.set_title("B  resets")
+    right.set_title(f"B  resets, {curves.sizes['trial']} trials")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure

@@ -94,6 +94,9 @@ def finish(book: Path, *, title: str) -> None:
             better = _hover(better, definitions)
         if better != text:
             path.write_text(better, encoding="utf-8")
+    for sheet in (book / "_static").glob("mystnb.*.css"):  # see _structure: no paragraphs there
+        rules = sheet.read_text(encoding="utf-8")
+        sheet.write_text(rules.replace("summary>p.", "summary>."), encoding="utf-8")
     for name in UNUSED_FILES:
         (book / "_static" / name).unlink(missing_ok=True)
     for path in (book / "_static").rglob("*.map"):  # for the theme's own developers: 3.5 MB
@@ -141,6 +144,25 @@ def _structure(text: str) -> str:
     text = re.sub(r"</p>(\s*</p>)+", "</p>", text)
     # Entries of a bibliography are items of a list; the older role is none that a list may hold.
     text = text.replace('role="doc-biblioentry"', 'role="listitem"')
+    # What folds a cell, and the code of a listing, hold phrases: no paragraph, no block.
+    text = re.sub(
+        r'<p (class="(?:collapsed|expanded) admonition-title")>(.*?)</p>',
+        r"<span \1>\2</span>",
+        text,
+    )
+    if 'class="viewcode-block"' in text:
+        text = re.sub(
+            r"<pre>.*?</pre>",
+            lambda found: re.sub(r"<(/?)div\b", r"<\1span", found[0]),
+            text,
+            flags=re.DOTALL,
+        )
+    # Style sheets of tables and pictures belong into the head.
+    head, end, body = text.partition("</head>")
+    sheets = re.findall(r"<style[^>]*>.*?</style>", body, flags=re.DOTALL)
+    body = re.sub(r"<style[^>]*>.*?</style>\n?", "", body, flags=re.DOTALL)
+    filled = [sheet for sheet in sheets if re.search(r">\s*\S+.*<", sheet, flags=re.DOTALL)]
+    text = head + "".join(f"{sheet}\n" for sheet in filled) + end + body
     # sphinx-proof gives every theorem and every proof of a page the same identifier.
     for name in ("proof-content", "proof"):
         first, same, rest = text.partition(f' id="{name}"')

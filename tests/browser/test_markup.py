@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import struct
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +18,8 @@ import html5lib
 import pytest
 from test_pages import fail_with
 from visiting import pages_in
+
+from polarity.publishing.environment import repository_root
 
 pytestmark = [pytest.mark.book, pytest.mark.timeout(1800)]
 
@@ -57,6 +63,28 @@ def parse(path: Path) -> Markup:
 
 def test_html_is_valid(markups: dict[str, Markup]) -> None:
     fail_with({name: markup.errors for name, markup in markups.items()})
+
+
+def test_the_nu_checker_finds_no_error(smoke_book: Path) -> None:
+    """The checker of the standards' own makers knows what a parser does not: what may hold what.
+
+    A Java program; ``.ci/run`` fetches it, and elsewhere ``POLARITY_VNU`` may name it.
+    """
+    root = repository_root()
+    assert root is not None
+    jar = Path(os.environ.get("POLARITY_VNU", root / ".cache" / "vnu.jar"))
+    if not (jar.is_file() and shutil.which("java")):
+        pytest.skip("no Nu Html Checker, or no Java")
+    command = ["java", "-Xss8m", "-jar", str(jar), "--errors-only", "--format", "json"]
+    files = [str(path) for path in pages_in(smoke_book)]
+    done = subprocess.run([*command, *files], capture_output=True, text=True)
+    found: dict[str, list[str]] = {}
+    for message in json.loads(done.stderr)["messages"]:
+        place = (
+            f"line {message.get('lastLine')}: {message['message']}: {message.get('extract', '')}"
+        )
+        found.setdefault(message.get("url", "").rpartition("/html/")[2], []).append(place)
+    fail_with(found)
 
 
 def test_identifiers_are_unique(markups: dict[str, Markup]) -> None:

@@ -57,6 +57,7 @@ FIRST_PAINT = """() => new Promise(done => {
   }).observe({type: 'paint', buffered: true});
   setTimeout(done, 10000, null);
 })"""
+PICTURES = "() => [...document.images].map(i => i.src).filter(u => u.startsWith('file:'))"
 TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll('main *')]
     .filter(element => element.getBoundingClientRect().right > innerWidth + 1)
@@ -77,7 +78,7 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
     """What the console said, and requests that failed or left the disk."""
     weight: int = 0
-    """Bytes of the page and of every file it loads, before anybody scrolls or clicks."""
+    """Bytes of the page and of every file it loads, the pictures further down included."""
     first_paint: float | None = None
     """Milliseconds until something is seen. Measured, never judged: a loaded machine is slow."""
     barriers: dict[str, list[str]] = field(default_factory=dict)
@@ -118,6 +119,8 @@ def _visit(page: Page, path: Path, book: Path) -> Visit:
         page.wait_for_url(lambda address: address != path.as_uri())
     page.wait_for_load_state("load")
     page.evaluate(SETTLED)
+    # Pictures are loaded when they come near; a reader who scrolls to the end loads them all.
+    files |= {Path(unquote(urlsplit(address).path)) for address in page.evaluate(PICTURES)}
     found.weight = sum(file.stat().st_size for file in files if file.is_file())
     found.first_paint = page.evaluate(FIRST_PAINT)
     found.complaints += [f"formula: {text}" for text in page.evaluate(FORMULAS)]
