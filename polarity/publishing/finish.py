@@ -59,6 +59,7 @@ REDIRECT = """<!DOCTYPE html>
 </html>
 """
 
+ICON = re.compile(r'((?:\.fa-[a-z0-9-]+:+before,?)+)\{content:"[^"]*"\}')
 DEFINITION = re.compile(
     r'<dt id="(?P<id>term-[^"]*)">.*?</dt>\s*<dd>(?P<text>.*?)</dd>', flags=re.DOTALL
 )
@@ -94,6 +95,7 @@ def finish(book: Path, *, title: str) -> None:
             better = _hover(better, definitions)
         if better != text:
             path.write_text(better, encoding="utf-8")
+    _icons(book)
     for sheet in (book / "_static").glob("mystnb.*.css"):  # see _structure: no paragraphs there
         rules = sheet.read_text(encoding="utf-8")
         sheet.write_text(rules.replace("summary>p.", "summary>."), encoding="utf-8")
@@ -101,6 +103,34 @@ def finish(book: Path, *, title: str) -> None:
         (book / "_static" / name).unlink(missing_ok=True)
     for path in (book / "_static").rglob("*.map"):  # for the theme's own developers: 3.5 MB
         path.unlink()
+
+
+def _icons(book: Path) -> None:
+    """Keep of the theme's icons those that the book has: of 250 kB on every page, a few remain."""
+    from fontTools import subset
+
+    readers = [*book.rglob("*.html"), *book.rglob("*.js")]
+    used = {
+        name for path in readers for name in re.findall(r"\bfa-[a-z0-9-]+", path.read_text("utf-8"))
+    }
+    drawn: set[int] = set()
+
+    def kept(rule: re.Match[str]) -> str:
+        return rule[0] if used & set(re.findall(r"fa-[a-z0-9-]+", rule[1])) else ""
+
+    for sheet in book.rglob("*.css"):
+        rules = sheet.read_text("utf-8")
+        fewer = ICON.sub(kept, rules)
+        if fewer != rules:
+            sheet.write_text(fewer, encoding="utf-8")
+        drawn |= {int(code, 16) for code in re.findall(r"\\([0-9a-f]{2,4})(?![0-9a-f])", fewer)}
+    for path in book.rglob("fa-solid-900.woff2"):
+        options = subset.Options(flavor="woff2")
+        font = subset.load_font(path, options)
+        chosen = subset.Subsetter(options)
+        chosen.populate(unicodes=drawn)
+        chosen.subset(font)
+        subset.save_font(font, path, options)
 
 
 def _ids(text: str) -> set[str]:

@@ -7,14 +7,16 @@ checksums of them all.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import html
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .environment import repository_root
 from .page import METADATA
 
 if TYPE_CHECKING:
@@ -82,6 +84,34 @@ def _slim(svg: str) -> str:
     return re.sub(rf"(?:scale|matrix)\([^)]*\)|{number}", lambda found: found[1] or found[0], svg)
 
 
+@functools.cache
+def _optimizer() -> Callable[[str], str]:
+    """Return what rewrites an SVG in fewer words; it takes its time, so results are kept."""
+    from joblib import Memory
+
+    root = repository_root()
+    memory = Memory(root / "_build" / "pictures" if root else None, verbose=0)
+    optimize: Callable[[str], str] = memory.cache(_optimize)
+    return optimize
+
+
+def _optimize(svg: str) -> str:
+    from scour import scour
+
+    options = scour.sanitizeOptions(None)
+    options.digits = 5  # of 500 points, a hundredth
+    options.group_create = True
+    options.indent_type = "none"
+    options.newlines = False
+    options.quiet = True
+    options.remove_metadata = True
+    options.shorten_ids = True
+    options.strip_comments = True
+    options.strip_ids = True
+    options.strip_xml_prolog = True
+    return str(scour.scourString(svg, options))
+
+
 def _files(svg: str, figure: Mapping[str, Any]) -> dict[str, str]:
     """Return the files of a figure by name: a picture for each choice of layers, and the data."""
     from polarity.analysis.drawn import HIDDEN, shown_layers
@@ -90,7 +120,9 @@ def _files(svg: str, figure: Mapping[str, Any]) -> dict[str, str]:
     files = {}
     for choice in _choices(figure["layers"]):
         usual = choice == tuple(layer for layer in figure["layers"] if layer not in HIDDEN)
-        files[_picture(name, choice, usual)] = shown_layers(svg, choice)
+        picture = shown_layers(svg, choice)
+        # The others are loaded when a reader asks for them.
+        files[_picture(name, choice, usual)] = _optimizer()(picture) if usual else picture
     if figure["csv"]:
         files[f"{name}.csv"] = figure["csv"]
     return files

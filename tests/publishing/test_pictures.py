@@ -49,13 +49,13 @@ def test_every_choice_of_layers_is_a_picture(
     shown = {}
     for found in re.finditer(r'data-with-([a-z-]+)="\.\./_static/figures/small/([^"]+)"', text):
         svg = (folder / found[2]).read_text()
-        shown[found[1]] = {name for name in drawn.LAYERS if f'[id^="layer-{name}-"]' not in svg}
-    assert shown == {
-        "none": set(), "trials": {"trials"}, "paper": {"paper"}, "trials-paper": {"trials", "paper"}
-    }  # fmt: skip
+        shown[found[1]] = {name for name in drawn.LAYERS if f'id="layer-{name}-' in svg}
+    usual = (folder / "fig1.svg").read_text()  # as it first is, in fewer words
+    assert shown.pop("paper") == set() and "#ff7f0e" in usual  # its colour
+    assert shown == {"none": set(), "trials": {"trials"}, "trials-paper": {"trials", "paper"}}
     assert 'src="../_static/figures/small/fig1.svg"' in text
-    assert '[id^="layer-trials-"]' in (folder / "fig1.svg").read_text()  # as it first is
-    assert '[id^="layer-paper-"]' not in (folder / "fig1.svg").read_text()
+    plain = (folder / "fig1--plain.svg").read_text()
+    assert "#ff7f0e" not in plain and len(usual) < 0.8 * len(plain)
 
 
 def test_the_checksums_are_those_of_the_files(
