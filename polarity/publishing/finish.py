@@ -8,6 +8,7 @@ what was wrong. ``tests/browser`` looks at the result.
 from __future__ import annotations
 
 import html
+import logging
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -109,6 +110,7 @@ def _icons(book: Path) -> None:
     """Keep of the theme's icons those that the book has: of 250 kB on every page, a few remain."""
     from fontTools import subset
 
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells all that it leaves out
     readers = [*book.rglob("*.html"), *book.rglob("*.js")]
     used = {
         name for path in readers for name in re.findall(r"\bfa-[a-z0-9-]+", path.read_text("utf-8"))
