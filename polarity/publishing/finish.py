@@ -29,6 +29,10 @@ SEARCH = (
     r'<script src="[^"]*_static/language_data\.js[^"]*"></script>',
     r'<script src="[^"]*searchindex\.js[^"]*"></script>',
 )
+DESIGN = (  # cards and tabs
+    r'<link [^>]*href="[^"]*_static/sphinx-design\.min\.css[^"]*"[^>]*/>',
+    r'<script [^>]*src="[^"]*_static/design-tabs\.js[^"]*"[^>]*></script>',
+)
 UNUSED_FILES = ("scripts/fontawesome.js", "sphinx-thebe.js", "sphinx-thebe.css")
 
 # The theme's own script runs after the first paint: until then a reader in the dark sees white.
@@ -141,7 +145,10 @@ def _ids(text: str) -> set[str]:
 
 def _scripts(text: str, *, search: bool) -> str:
     """Leave out scripts that do nothing here, and let the rest work from a disk."""
-    for pattern in UNUSED if search else (*UNUSED, *SEARCH):
+    unused = UNUSED if search else (*UNUSED, *SEARCH)
+    if not re.search(r'class="[^"]*\bsd-', text):
+        unused += DESIGN
+    for pattern in unused:
         text = re.sub(rf"[ \t]*{pattern}\n?", "", text)
     text = re.sub(
         r'<script data-cfasync="false">.*?</script>', lambda _: MODE, text, count=1, flags=re.DOTALL
