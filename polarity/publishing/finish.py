@@ -145,7 +145,7 @@ def _ids(text: str) -> set[str]:
 
 def _scripts(text: str, *, search: bool) -> str:
     """Leave out scripts that do nothing here, and let the rest work from a disk."""
-    unused = UNUSED if search else (*UNUSED, *SEARCH)
+    unused: tuple[str, ...] = UNUSED if search else (*UNUSED, *SEARCH)
     if not re.search(r'class="[^"]*\bsd-', text):
         unused += DESIGN
     for pattern in unused:
