@@ -7,15 +7,13 @@ pure, elementwise function that says what a violating weight becomes; :func:`res
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from types import MappingProxyType, ModuleType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -36,7 +34,6 @@ _BITS = {
 }
 _BLOCK = 1 << 18  # weights: what is held of a block fits a core's own cache
 
-T = TypeVar("T")
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 Rule: TypeAlias = Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor]
 """``rule(weight, template, epsilon, generator)`` -> replacements, broadcastable to ``weight``.
@@ -257,7 +254,7 @@ def _reset_few(
     if not wrong.all():
         at, values, entries = at[wrong.numpy()], values[wrong], entries[wrong]
     new = rule(values, entries, epsilon, generator).expand(len(at)).contiguous()
-    _write(bits, at, new.view(_BITS[weight.dtype]).numpy())
+    bits[at] = new.view(_BITS[weight.dtype]).numpy()  # in half the time that torch takes for it
     if weight.is_contiguous():
         torch.autograd.graph.increment_version(weight)  # autograd does not see what NumPy writes
     else:
@@ -271,45 +268,17 @@ def _differing(bits: Integers, signs: Integers) -> tuple[Integers, Integers, Int
     No violator is missed. What else is found, zeros, NaN and unconstrained weights, is for the
     caller to sort out.
     """
-
-    # A block at a time, which fits a core's own cache, so that main memory is read once.
-    def look(start: int, end: int) -> list[tuple[Integers, Integers, Integers]]:
-        found = []
-        for first in range(start, end, _BLOCK):
-            block = slice(first, min(first + _BLOCK, end))
-            differ = bits[block] < 0
-            differ ^= signs[block] < 0
-            at = np.flatnonzero(differ)
-            found.append((at + first, bits[block][at], signs[block][at]))
-        return found
-
-    parts = [(np.empty(0, dtype=np.int64), bits[:0], signs[:0])]
-    parts += itertools.chain.from_iterable(_on_threads(look, bits.size, bits.size))
-    at, found, entries = map(np.concatenate, zip(*parts, strict=True))
-    return at, found, entries
-
-
-def _write(bits: Integers, at: Integers, new: Integers) -> None:
-    """Put the new bits at their places, all different."""
-
-    def write(start: int, end: int) -> None:
-        bits[at[start:end]] = new[start:end]
-
-    _on_threads(write, at.size, bits.size)
-
-
-def _on_threads(work: Callable[[int, int], T], count: int, weights: int) -> list[T]:
-    """Return what ``work`` returns for consecutive ranges of ``range(count)``, in their order.
-
-    As many threads as torch's own operations use; NumPy lets them run at once. They end with the
-    call, so that none is lost when the process forks. A small layer is not worth starting any.
-    """
-    threads = torch.get_num_threads() if weights >= 4 * _BLOCK else 1
-    edges = [count * number // threads for number in range(threads + 1)]
-    if threads == 1:
-        return [work(*edges)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, edges[:-1], edges[1:]))
+    # A block at a time, which fits a core's own cache, so that main memory is read once. Threads do
+    # not help: between NumPy's short calls they wait for one another.
+    found = [(np.empty(0, dtype=np.int64), bits[:0], signs[:0])]
+    for start in range(0, bits.size, _BLOCK):
+        here, there = bits[start : start + _BLOCK], signs[start : start + _BLOCK]
+        differ = here < 0
+        differ ^= there < 0
+        at = np.flatnonzero(differ)
+        found.append((at + start, here[at], there[at]))
+    places, weights, entries = map(np.concatenate, zip(*found, strict=True))
+    return places, weights, entries
 
 
 def check_rule(rule: str) -> None:

@@ -286,18 +286,6 @@ def test_large_layers_are_searched_block_by_block(dtype: torch.dtype, layout: st
 
 
 @every_rule
-@pytest.mark.parametrize("threads", [2, 3])
-def test_threads_change_nothing(rule: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    weight, template = case((4 * reset._BLOCK + 5,))
-    alone = weight.clone()
-    count = reset_(alone, template, rule, EPSILON, torch.Generator().manual_seed(3))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert reset_(weight, template, rule, EPSILON, torch.Generator().manual_seed(3)) == count > 0
-    torch.testing.assert_close(weight, alone, rtol=0, atol=0)
-    assert not wrong(weight, template).any()
-
-
-@every_rule
 def test_other_devices_go_the_way_of_accelerators(rule: str) -> None:
     weight, template = torch.empty(3, 2, device="meta"), torch.empty(3, 2, device="meta")
     count = reset_(weight, template, rule)
