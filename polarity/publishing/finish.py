@@ -100,7 +100,7 @@ def finish(book: Path, *, title: str) -> None:
             better = _hover(better, definitions)
         if better != text:
             path.write_text(better, encoding="utf-8")
-    _icons(book)
+    _style(book)
     for sheet in (book / "_static").glob("mystnb.*.css"):  # see _structure: no paragraphs there
         rules = sheet.read_text(encoding="utf-8")
         sheet.write_text(rules.replace("summary>p.", "summary>."), encoding="utf-8")
@@ -110,8 +110,9 @@ def finish(book: Path, *, title: str) -> None:
         path.unlink()
 
 
-def _icons(book: Path) -> None:
-    """Keep of the theme's icons those that the book has: of 250 kB on every page, a few remain."""
+def _style(book: Path) -> None:
+    """Shorten style sheets, and keep of the theme's icons, 250 kB, those that the book has."""
+    import rcssmin
     from fontTools import subset
 
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells all that it leaves out
@@ -126,7 +127,7 @@ def _icons(book: Path) -> None:
 
     for sheet in book.rglob("*.css"):
         rules = sheet.read_text("utf-8")
-        fewer = ICON.sub(kept, rules)
+        fewer = rcssmin.cssmin(ICON.sub(kept, rules))
         if fewer != rules:
             sheet.write_text(fewer, encoding="utf-8")
         drawn |= {int(code, 16) for code in re.findall(r"\\([0-9a-f]{2,4})(?![0-9a-f])", fewer)}
