@@ -130,7 +130,9 @@ def _style(book: Path) -> None:
         fewer = rcssmin.cssmin(ICON.sub(kept, rules))
         if fewer != rules:
             sheet.write_text(fewer, encoding="utf-8")
+        # A style sheet names a character by its number, or holds it.
         drawn |= {int(code, 16) for code in re.findall(r"\\([0-9a-f]{2,4})(?![0-9a-f])", fewer)}
+        drawn |= {ord(character) for character in fewer if character > "\x7f"}
     for path in book.rglob("fa-solid-900.woff2"):
         options = subset.Options(flavor="woff2")
         font = subset.load_font(path, options)

@@ -10,10 +10,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
+from fontTools.ttLib import TTFont
 from playwright.sync_api import Browser
 from visiting import DESKTOP, Visit, visit, watch
 
 pytestmark = [pytest.mark.book, pytest.mark.timeout(1800)]
+
+ICONS = """() => [...document.querySelectorAll('*')].flatMap(element =>
+  ['::before', '::after'].map(part => getComputedStyle(element, part))
+    .filter(style => style.fontFamily.includes('Awesome') && /^".*"$/.test(style.content))
+    .map(style => style.content.slice(1, -1)))"""
 
 LIMIT = 2_000_000  # bytes of a page with all it loads
 
@@ -82,6 +88,22 @@ def test_first_view_is_measured(
         f"slowest {times[slowest]:.0f} ms ({slowest}); heaviest page "
         f"{heaviest.weight / 1e6:.2f} MB ({heaviest.name})"
     )
+
+
+def test_the_icons_are_in_their_font(browser: Browser, smoke_book: Path) -> None:
+    """The font on the page is a part of the theme's: a missing sign is an empty box."""
+    context = browser.new_context(viewport=DESKTOP, offline=True)
+    page = context.new_page()
+    wanted: set[str] = set()
+    for name in ("index", "images_fashion_mnist", "theory", "xor5d"):
+        page.goto((smoke_book / "book" / f"{name}.html").as_uri())
+        wanted |= set("".join(page.evaluate(ICONS)))
+    context.close()
+    (font,) = smoke_book.rglob("fa-solid-900.woff2")
+    there = {chr(code) for code in TTFont(font).getBestCmap()}
+    assert "\uf002" in wanted  # the magnifying glass of the search
+    assert "\uf06a" in wanted  # of an important note
+    assert wanted <= there, [hex(ord(sign)) for sign in wanted - there]
 
 
 def test_the_search_finds_a_reset_rule(browser: Browser, smoke_book: Path) -> None:
