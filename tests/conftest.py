@@ -17,6 +17,7 @@ torch.set_num_threads(1)
 os.environ["POLARITY_OFFLINE"] = "1"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give the tests of a file to one process; those that look at the book, first, to another.
 
