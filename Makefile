@@ -46,8 +46,7 @@ archive: $(READY) ## book, results, sources, lock and checksums in one file that
 
 test: $(READY) ## run all tests; they include `make smoke` (ARGS="-k reset -x", "-n 0": one by one)
 	@mkdir -p .cache
-	@MPLBACKEND=agg $(PY) -m pytest -n auto --maxprocesses 4 --dist loadgroup \
-	  --no-loadscope-reorder $(ARGS)
+	@MPLBACKEND=agg $(PY) -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.lint ## style, types, and that the tests of the core reach its branches
 	@$(VENV)/bin/ruff check .

@@ -17,17 +17,30 @@ torch.set_num_threads(1)
 os.environ["POLARITY_OFFLINE"] = "1"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the tests of a file to one process; those that look at the book, first, to another.
+# Files whose tests look at the book. They share one build and one visit to its pages, which take
+# longest: they begin, and one process runs them all.
+BOOK = ("browser/test_markup.py", "browser/test_pages.py", "publishing/test_whole_book.py")
 
-    They share one build and one visit to its pages, which take longest.
-    """
-    items.sort(key=lambda item: "smoke_book" not in item.fixturenames)
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            name = "book" if "smoke_book" in item.fixturenames else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(name))
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    for item in items:
+        if "smoke_book" in getattr(item, "fixturenames", ()):
+            assert item.path.as_posix().endswith(BOOK), f"{item.path} must be listed in BOOK"
+    items.sort(key=lambda item: not item.path.as_posix().endswith(BOOK))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give all tests of a file to one process, and the files of the book to one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "book" if file.endswith(BOOK) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
