@@ -63,7 +63,7 @@ def _train_one(task: Task) -> Callable[..., tuple[Array, Array]]:
         if training.reset == "posRand":
             new = new * _uniform(key, step, index)
         elif training.reset != "posCon":
-            raise NotImplementedError(training.reset)
+            raise ValueError(f"reset must be posCon or posRand here, got {training.reset!r}")
         return jnp.where(signs * w < 0, new, w)
 
     def train(start: Tree, signs: Tree, order: Array, key: Array) -> tuple[Array, Array]:

@@ -89,9 +89,15 @@ def layer(name: str, artists: Artist | Iterable[Artist]) -> None:
 
 
 def trial_dots(
-    ax: Axes, x: npt.ArrayLike, y: npt.ArrayLike, color: str, *, size: float = 6
+    ax: Axes,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    color: str,
+    *,
+    size: float = 6,
+    hidden: bool = True,
 ) -> None:
-    """Draw single trials as dots that are hidden until a reader asks for them.
+    """Draw single trials as dots.
 
     Parameters
     ----------
@@ -103,10 +109,15 @@ def trial_dots(
         That of the trials' condition.
     size
         Area of a dot, in square points.
+    hidden
+        Whether they are shown only when a reader asks for them.
     """
     x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+    if not x.size:
+        return  # a switch that shows nothing
     dots = ax.scatter(x.ravel(), y.ravel(), s=size, color=color, alpha=0.45, linewidths=0, zorder=2)
-    layer("trials", dots)
+    if hidden:
+        layer("trials", dots)
 
 
 def trial_lines(ax: Axes, x: npt.ArrayLike, lines: npt.ArrayLike, color: str) -> None:
@@ -330,11 +341,11 @@ def _extremes(cells: pd.DataFrame) -> str:
     )
 
 
-def _short(value: object) -> str:
+def _short(value: str | float) -> str:
     """Three digits, without an exponent where that is readable."""
     if isinstance(value, str):
         return value
-    number = float(value)  # type: ignore[arg-type]  # a number of any library
+    number = float(value)  # of any library
     if number == 0 or not math.isfinite(number):
         return f"{abs(number) if number == 0 else number:g}"
     if 1e-4 <= abs(number) < 1e6:
@@ -499,7 +510,8 @@ def _legend_names(figure: Figure, ax: Axes) -> dict[tuple[str, str], str]:
     handles: list[tuple[Artist, str]] = []
     for legend in legends:
         texts = [text.get_text() for text in legend.get_texts()]
-        handles += zip(legend.legend_handles, texts, strict=False)  # type: ignore[arg-type]
+        drawn = zip(legend.legend_handles, texts, strict=False)
+        handles += [(handle, text) for handle, text in drawn if handle is not None]
     if not legends:
         handles += zip(*ax.get_legend_handles_labels(), strict=True)
     names: dict[tuple[str, str], str] = {}

@@ -345,13 +345,7 @@ def _dots(
     """One dot a network, hidden until asked for or not; ``values`` is (n_train, trial)."""
     array = values.transpose("n_train", "trial").values
     x = np.array(list(at.values()), dtype=float)[:, None] + shift
-    if hidden:
-        trial_dots(ax, x, array, color, size=9)
-    else:
-        ax.scatter(
-            np.broadcast_to(x, array.shape), array, s=9, color=color, alpha=0.45, linewidths=0,
-            zorder=2,
-        )  # fmt: skip
+    trial_dots(ax, x, array, color, size=9, hidden=hidden)
 
 
 def _errors(published: pd.DataFrame) -> pd.DataFrame:

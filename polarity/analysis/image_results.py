@@ -16,7 +16,7 @@ import xarray as xr
 from polarity._checks import one_of
 from polarity.networks import ARCHITECTURES
 from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS
-from polarity.results import Store, made
+from polarity.results import Store, origin
 from polarity.results.store import ANY_DONOR
 
 from .image_metrics import error, over_pairs, paired_error, paired_time, trial_counts
@@ -26,8 +26,8 @@ __all__ = [
     "curves_of",
     "effects",
     "experiments",
-    "made_by",
     "nothing",
+    "origin_of",
     "precisions",
     "shown",
 ]
@@ -89,7 +89,7 @@ class Experiment:
         return f"{place}, n = {listing}, {trials} {'trial' if high == 1 else 'trials'}{note}"
 
 
-def made_by(store: Store, experiment: Experiment | None) -> str:
+def origin_of(store: Store, experiment: Experiment | None) -> str:
     """Say when an experiment's runs were trained, on what, and whether the code has changed since.
 
     Parameters
@@ -99,7 +99,7 @@ def made_by(store: Store, experiment: Experiment | None) -> str:
     experiment
         Which; None for no runs.
     """
-    return made(store.runs(**experiment.settings)) if experiment else ""
+    return origin(store.runs(**experiment.settings)) if experiment else ""
 
 
 def experiments(store: Store, dataset: str) -> list[Experiment]:

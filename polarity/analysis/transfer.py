@@ -81,8 +81,7 @@ def trial_gains(
     ValueError
         If the scores are those of several donors.
     """
-    a, b = (_per_trial(values.sel(condition=name)) for name in (baseline, condition))
-    return a - b
+    return _per_trial(gains(values, baseline).sel(condition=condition))
 
 
 def mean_gain(values: xr.DataArray, condition: str, baseline: str = NOTHING) -> Estimate:

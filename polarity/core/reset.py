@@ -32,7 +32,7 @@ _BITS = {
     torch.float32: torch.int32,
     torch.float64: torch.int64,
 }
-_BLOCK = 1 << 18  # weights: what is held of a block fits a core's own cache
+_BLOCK = 1 << 18  # weights: what is held of a block stays in a cache
 
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 Rule: TypeAlias = Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor]
@@ -268,8 +268,8 @@ def _differing(bits: Integers, signs: Integers) -> tuple[Integers, Integers, Int
     No violator is missed. What else is found, zeros, NaN and unconstrained weights, is for the
     caller to sort out.
     """
-    # A block at a time, which fits a core's own cache, so that main memory is read once. Threads do
-    # not help: between NumPy's short calls they wait for one another.
+    # A block at a time, which stays in a cache, so that main memory is read once. Threads do not
+    # help: between NumPy's short calls they wait for one another.
     found = [(np.empty(0, dtype=np.int64), bits[:0], signs[:0])]
     for start in range(0, bits.size, _BLOCK):
         here, there = bits[start : start + _BLOCK], signs[start : start + _BLOCK]

@@ -22,7 +22,7 @@ from ..datasets.images import ImageSet
 from ..donors.donor import ACCURACY, Donor, weights_digest
 from ..networks import ARCHITECTURES
 from ..protocols import ImagesProtocol
-from ..results import Run, code
+from ..results import Run, code_digest
 from .conditions import Condition, donor_of, seeds, start
 from .data import dataset
 
@@ -354,7 +354,7 @@ def train(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **({"donor accuracy": donor.card.get(ACCURACY, "unknown")} if donor else {}),
             "device": device_name(training.device),
-            "code": code(),
+            "code": code_digest(),
             "torch": torch.__version__,
             "python": platform.python_version(),
         },

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from polarity._machine import processor as processor_name
+from polarity._machine import processor
 
 from .environment import repository_root
 
@@ -140,12 +140,12 @@ def device(parameters: Mapping[str, object] | None = None) -> str:
     usable = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    processor = f"{processor_name()}, {usable} core{'s' if usable != 1 else ''}"
+    cores = f"{processor()}, {usable} core{'s' if usable != 1 else ''}"
     torch = sys.modules.get("torch")  # a page that has not imported it has not used a GPU
     wanted = str((parameters or {}).get("device", "auto"))
     if torch is None or wanted == "cpu" or not torch.cuda.is_available():
-        return processor
-    return f"{torch.cuda.get_device_name()}, {processor}"
+        return cores
+    return f"{torch.cuda.get_device_name()}, {cores}"
 
 
 def system() -> str:

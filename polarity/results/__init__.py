@@ -1,7 +1,7 @@
 """The results store: what was trained, where, and what came of it."""
 
-from .made import code, made
+from .origin import code_digest, origin
 from .run import Run
 from .store import ConflictError, DamagedShardWarning, Store
 
-__all__ = ["ConflictError", "DamagedShardWarning", "Run", "Store", "code", "made"]
+__all__ = ["ConflictError", "DamagedShardWarning", "Run", "Store", "code_digest", "origin"]

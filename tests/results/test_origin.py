@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import polarity
-from polarity.results import Run, code, made
+from polarity.results import Run, code_digest, origin
 
 
 def run(**info: object) -> Run:
@@ -16,8 +16,8 @@ def run(**info: object) -> Run:
 
 
 def test_the_code_is_named_by_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = code()
-    assert re.fullmatch(r"[0-9a-f]{16}", before) and code() == before
+    before = code_digest()
+    assert re.fullmatch(r"[0-9a-f]{16}", before) and code_digest() == before
     read = Path.read_bytes
     root = Path(polarity.__file__).parent
     for name in ("core/reset.py", "images/training.py", "protocols.py"):
@@ -26,7 +26,7 @@ def test_the_code_is_named_by_its_sources(monkeypatch: pytest.MonkeyPatch) -> No
             patch.setattr(
                 Path, "read_bytes", lambda path, at=changed: read(path) + b"#" * (path == at)
             )
-            assert code() != before, name
+            assert code_digest() != before, name
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_the_code_is_named_by_its_sources(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_age(codes: list[str | None], said: str) -> None:
-    digests = {"now": code(), "old": "0" * 16}
+    digests = {"now": code_digest(), "old": "0" * 16}
     runs = [run(**({"code": digests[name]} if name else {})) for name in codes]
-    assert made(runs) == f"{len(codes)} runs, trained. {said}"
+    assert origin(runs) == f"{len(codes)} runs, trained. {said}"
 
 
 def test_days_and_devices_are_named_once() -> None:
     days = ("2026-11-24T13:00:00+00:00", "2026-11-24T15:00:00+00:00", "2026-11-27T01:00:00+00:00")
     runs = [run(finished=day, device=device) for day, device in zip(days, "ABA", strict=True)]
-    assert made(runs).startswith("3 runs, trained from 2026-11-24 to 2026-11-27 on A and B. ")
-    assert made([]) == ""
+    assert origin(runs).startswith("3 runs, trained from 2026-11-24 to 2026-11-27 on A and B. ")
+    assert origin([]) == ""

@@ -1,4 +1,4 @@
-"""Which code made a run: what tells a result that is older than the code from one that is not."""
+"""Where runs come from: when and on what they were trained, and whether the code has changed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from .run import Run
 
-__all__ = ["code", "made"]
+__all__ = ["code_digest", "origin"]
 
 SOURCES = ("core", "datasets", "donors", "images", "networks.py", "protocols.py")
 """What the numbers of a run come from, below the package's folder."""
 
 
-def code() -> str:
+def code_digest() -> str:
     """Return 16 hexadecimal digits that name the code which trains networks on images.
 
     They are the beginning of the SHA-256 of its sources. Other digits do not mean other numbers: a
@@ -30,7 +30,7 @@ def code() -> str:
     return digest.hexdigest()[:16]
 
 
-def made(runs: Iterable[Run]) -> str:
+def origin(runs: Iterable[Run]) -> str:
     """Say when runs were trained, on what, and whether by the code as it is now.
 
     Parameters
@@ -47,7 +47,7 @@ def made(runs: Iterable[Run]) -> str:
     --------
     >>> run = Run({}, [0], [1.0], [0.5], [1.0], [], [], {}, {
     ...     "finished": "2026-11-24T13:20:32+00:00", "device": "one GPU", "code": "other"})
-    >>> print(made([run]))
+    >>> print(origin([run]))
     1 run, trained on 2026-11-24 on one GPU. The code has changed since.
     """
     infos = [run.info for run in runs]
@@ -62,7 +62,7 @@ def made(runs: Iterable[Run]) -> str:
 
 
 def _age(infos: Sequence[Mapping[str, object]]) -> str:
-    now, total = code(), len(infos)
+    now, total = code_digest(), len(infos)
     unknown = sum("code" not in info for info in infos)
     same = sum(info.get("code") == now for info in infos)
     if unknown == total:
