@@ -72,24 +72,41 @@ def commit(root: Path | None = None) -> Commit | None:
 
 
 def _archived(root: Path) -> Commit | None:
-    """Return the commit that an archive names, and whether a file has changed since."""
+    """Return the commit that an archive names, and whether files have changed since."""
     try:
         commit, *changed = (root / COMMIT_FILE).read_text(encoding="utf-8").split()
-        sums = (root / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+        lines = (root / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return None
+    # Results may be made anew without being other results.
+    sums = {
+        name: digest
+        for digest, _, name in (line.partition("  ") for line in lines)
+        if not name.startswith("_build/")
+    }
 
-    def is_whole(line: str) -> bool:
-        digest, _, name = line.partition("  ")
-        # Results may be made anew without being other results.
-        if name.startswith("_build/"):
-            return True
+    def is_whole(name: str) -> bool:
         try:
-            return hashlib.sha256((root / name).read_bytes()).hexdigest() == digest
+            return hashlib.sha256((root / name).read_bytes()).hexdigest() == sums[name]
         except OSError:
             return False
 
-    return Commit(commit, dirty=bool(changed) or not all(map(is_whole, sums)))
+    whole = all(map(is_whole, sums)) and _sources(root, sums) <= sums.keys()
+    return Commit(commit, dirty=bool(changed) or not whole)
+
+
+def _sources(root: Path, sums: Mapping[str, str]) -> set[str]:
+    """Name the files in the folders of an archive, without those that running it makes."""
+    folders = {name.split("/")[0] for name in sums if "/" in name}
+    made = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
+    return {
+        name.as_posix()
+        for folder in folders
+        for path in (root / folder).rglob("*")
+        if path.is_file()
+        and not made & set((name := path.relative_to(root)).parts)
+        and name.suffix != ".ipynb"
+    }
 
 
 def _git(root: Path, *arguments: str) -> str | None:

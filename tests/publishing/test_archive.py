@@ -178,6 +178,17 @@ def test_the_commit_is_known_without_git(built: Project, unpacked: Project) -> N
     assert commit(unpacked.root) == Commit(head, dirty=True)
     source.write_text(text)
     assert commit(unpacked.root) == Commit(head, dirty=False)
+    # What running it makes is no change, an added module is.
+    cache = source.parent / "__pycache__"
+    cache.mkdir()
+    (cache / "module.pyc").write_text("")
+    assert commit(unpacked.root) == Commit(head, dirty=False)
+    module = source.parent / "deeper" / "module.py"
+    module.parent.mkdir()
+    module.write_text("")
+    assert commit(unpacked.root) == Commit(head, dirty=True)
+    module.unlink()
+    assert commit(unpacked.root) == Commit(head, dirty=False)
     # A repository made of it has commits of its own.
     git(unpacked.root, "init", "-q")
     assert commit(unpacked.root) is None
