@@ -18,7 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ..ensemble.transfer import TASKS, Donors
-from .drawn import trial_dots, trial_lines
+from .drawn import trial_dots
 from .metrics import horizon
 from .style import OKABE_ITO, Style, condition_style
 from .transfer import METRICS, gains, mean_gain, mean_interval, right_share, scores, trial_gains
@@ -89,13 +89,24 @@ def _plain(ax: Axes, ticks: Sequence[float]) -> None:
 
 
 def _line(
-    ax: Axes, x: np.ndarray, intervals: xr.DataArray, style: Style, single: xr.DataArray
+    ax: Axes,
+    x: np.ndarray,
+    intervals: xr.DataArray,
+    style: Style,
+    single: xr.DataArray,
+    shift: float,
 ) -> None:
-    """Means with the band of their intervals, and on demand the single trials."""
-    trial_lines(ax, x, single.transpose("trial", "n_train").values, style.color)
+    """Means with the band of their intervals, and on demand the single trials beside them."""
+    array = single.transpose("n_train", "trial").values
+    trial_dots(ax, (x + shift)[:, None], array, style.color, size=4)
     low, mean, high = (intervals.sel(bound=bound).values for bound in ("low", "mean", "high"))
     ax.fill_between(x, low, high, color=style.color, alpha=0.15, linewidth=0)
     ax.plot(x, mean, **style.line())
+
+
+def _beside(columns: int) -> np.ndarray:
+    """Return where columns of dots stand, side by side around a place on the axis."""
+    return (np.arange(columns) - (columns - 1) / 2) * 0.72 / columns
 
 
 def _sizes(axes: Sequence[Axes], curves: xr.Dataset) -> np.ndarray:
@@ -193,9 +204,11 @@ def transfer_figure(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     for ax, metric in zip(axes, METRICS, strict=True):
         values = scores(curves, metric, threshold)
         intervals = mean_interval(values)
-        for condition in curves.condition.values:
+        conditions = curves.condition.values
+        for condition, shift in zip(conditions, _beside(len(conditions)), strict=True):
             own = {"condition": condition}
-            _line(ax, x, intervals.sel(own), STYLES[str(condition)], values.sel(own))
+            style = STYLES[str(condition)]
+            _line(ax, x, intervals.sel(own), style, values.sel(own), shift)
     trials = f"{curves.sizes['trial']} trials a point"
     _plain(axes[0], (1, 2, 5, 10, 20, 50))
     axes[0].set_ylabel("error at convergence (%)")
@@ -270,11 +283,11 @@ def tasks_figure(
     x = _sizes(axes, curves)
     gain = gains(scores(curves, "error")).sel(condition=list(conditions))
     intervals = mean_interval(gain)
+    tasks = [task for task in TASKS if task in curves.donor.values]
     for ax, condition, letter in zip(axes, conditions, "ABCDEFG", strict=False):
-        for task in TASKS:
-            if task in curves.donor.values:
-                own = {"condition": condition, "donor": task}
-                _line(ax, x, intervals.sel(own), TASK_STYLES[task], gain.sel(own))
+        for task, shift in zip(tasks, _beside(len(tasks)), strict=True):
+            own = {"condition": condition, "donor": task}
+            _line(ax, x, intervals.sel(own), TASK_STYLES[task], gain.sel(own), shift)
         ax.axhline(0, color="black", linewidth=0.9)
         ax.set_ylabel(_GAIN["error"])
         _title(ax, letter, f"{PIECES[condition]}: {curves.sizes['trial']} trials a point")

@@ -33,7 +33,13 @@ DESIGN = (  # cards and tabs
     r'<link [^>]*href="[^"]*_static/sphinx-design\.min\.css[^"]*"[^>]*/>',
     r'<script [^>]*src="[^"]*_static/design-tabs\.js[^"]*"[^>]*></script>',
 )
-UNUSED_FILES = ("scripts/fontawesome.js", "sphinx-thebe.js", "sphinx-thebe.css")
+UNUSED_FILES = (
+    "scripts/fontawesome.js",
+    "sphinx-thebe.js",
+    "sphinx-thebe.css",
+    "webpack-macros.html",  # templates for whoever builds the themes
+    "sbt-webpack-macros.html",
+)
 
 # The theme's own script runs after the first paint: until then a reader in the dark sees white.
 MODE = """<script>
