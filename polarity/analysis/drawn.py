@@ -11,8 +11,10 @@ import io
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 from xml.etree import ElementTree
 
 import numpy as np
@@ -56,8 +58,8 @@ HIDDEN = ("trials",)
 """Layers that are not shown at first."""
 
 COLUMNS = (
-    "panel", "series", "mark", "layer", "x", "x_low", "x_high", "y", "y_low", "y_high", "value",
-    "x_quantity", "y_quantity",
+    "panel", "series", "mark", "layer", "line", "x", "x_low", "x_high", "y", "y_low", "y_high",
+    "value", "x_quantity", "y_quantity",
 )  # fmt: skip
 """Columns of :func:`table`."""
 
@@ -66,6 +68,8 @@ _SPACES = {"": "http://www.w3.org/2000/svg", "xlink": "http://www.w3.org/1999/xl
 _CELLS = 4096  # of a map that go into the table
 _CODES = 8  # values of a map, at most, that say no more than which: signs, or what holds there
 _SPOKEN = 12  # series that a description names; the table holds them all
+# Which trial each point of an artist belongs to; matplotlib has no place for it.
+_TRIALS: WeakKeyDictionary[Artist, npt.NDArray[np.intp]] = WeakKeyDictionary()
 
 
 def layer(name: str, artists: Artist | Iterable[Artist]) -> None:
@@ -104,7 +108,7 @@ def trial_dots(
     ax
         The panel.
     x, y
-        Places, of shapes that broadcast together.
+        Places, of shapes that broadcast together; their last axis counts the trials.
     color
         That of the trials' condition.
     size
@@ -116,12 +120,21 @@ def trial_dots(
     if not x.size:
         return  # a switch that shows nothing
     dots = ax.scatter(x.ravel(), y.ravel(), s=size, color=color, alpha=0.45, linewidths=0, zorder=2)
+    _TRIALS[dots] = np.broadcast_to(np.arange(x.shape[-1]) if x.ndim else 0, x.shape).ravel()
     if hidden:
         layer("trials", dots)
 
 
-def trial_lines(ax: Axes, x: npt.ArrayLike, lines: npt.ArrayLike, color: str) -> None:
-    """Draw single trials as thin lines that are hidden until a reader asks for them.
+def trial_lines(
+    ax: Axes,
+    x: npt.ArrayLike,
+    lines: npt.ArrayLike,
+    color: str,
+    *,
+    alpha: float = 0.35,
+    hidden: bool = True,
+) -> None:
+    """Draw single trials as thin lines.
 
     Parameters
     ----------
@@ -133,10 +146,17 @@ def trial_lines(ax: Axes, x: npt.ArrayLike, lines: npt.ArrayLike, color: str) ->
         Values, shape (trials, points). Trials that are NaN everywhere are left out.
     color
         That of the trials' condition.
+    alpha
+        The more lines lie on each other, the lower.
+    hidden
+        Whether they are shown only when a reader asks for them.
     """
-    shown = np.asarray(lines, float)
-    shown = shown[~np.isnan(shown).all(axis=1)]
-    layer("trials", ax.plot(x, shown.T, color=color, alpha=0.35, linewidth=0.6, zorder=1.5))
+    values = np.asarray(lines, float)
+    (shown,) = np.nonzero(~np.isnan(values).all(axis=1))
+    drawn = ax.plot(x, values[shown].T, color=color, alpha=alpha, linewidth=0.6, zorder=1.5)
+    _TRIALS.update((line, np.array([trial])) for line, trial in zip(drawn, shown, strict=True))
+    if hidden:
+        layer("trials", drawn)
 
 
 def layers_of(figure: Figure) -> list[str]:
@@ -203,8 +223,9 @@ def table(figure: Figure) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns :data:`COLUMNS`: the panel's title; the name in the legend; the kind of mark; the
-        layer; the place, with intervals; the value of a cell of a map; and what the axes measure,
-        with units, as their labels say. Where an axis counts categories, the place is the category.
+        layer; which of several lines of a series, or which trial, counted from 0; the place, with
+        intervals; the value of a cell of a map; and what the axes measure, with units, as their
+        labels say. Where an axis counts categories, the place is the category.
     """
     rows: list[dict[str, Any]] = []
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
@@ -357,10 +378,18 @@ def _short(value: str | float) -> str:
 
 def _marks(ax: Axes, names: dict[tuple[str, str], str]) -> Iterator[dict[str, Any]]:
     """Yield every mark of a panel, in data coordinates."""
-    for line in ax.lines:
-        # Lines across a panel (axhline and its like) are in its own coordinates on one axis.
-        if line.get_transform().contains_branch(ax.transData):
-            yield from _of_line(line, names)
+    # Lines across a panel (axhline and its like) are in its own coordinates on one axis.
+    lines = [
+        line
+        for line in ax.lines
+        if line.get_transform().contains_branch(ax.transData) and np.size(line.get_xdata())
+    ]
+    known = [_series_and_kind(line, names) for line in lines]
+    several, seen = Counter(known), Counter[tuple[str, str]]()
+    for line, (series, kind) in zip(lines, known, strict=True):
+        number = seen[series, kind] if kind != "dot" and several[series, kind] > 1 else None
+        seen[series, kind] += 1
+        yield from _of_line(line, series, kind, _TRIALS.get(line, [number])[0])
     for collection in ax.collections:
         yield from _of_collection(collection, names)
     for image in ax.images:
@@ -385,16 +414,21 @@ def _marks(ax: Axes, names: dict[tuple[str, str], str]) -> Iterator[dict[str, An
                 }
 
 
-def _of_line(line: Line2D, names: dict[tuple[str, str], str]) -> Iterator[dict[str, Any]]:
-    x, y = (np.atleast_1d(np.asarray(part)) for part in line.get_data(orig=True))
-    label = str(line.get_label())
-    kind = "dot" if line.get_linestyle() in ("None", " ", "") or x.size == 1 else "line"
-    color = line.get_markeredgecolor() if kind == "dot" else line.get_color()
-    series = _named(label, to_hex(color), str(line.get_marker()), names)
-    if kind == "line" and label.startswith("_") and line.get_marker() in ("None", None, ""):
+def _series_and_kind(line: Line2D, names: dict[tuple[str, str], str]) -> tuple[str, str]:
+    label, marker = str(line.get_label()), line.get_marker()
+    dots = line.get_linestyle() in ("None", " ", "") or np.size(line.get_xdata()) == 1
+    color = line.get_markeredgecolor() if dots else line.get_color()
+    kind = "dot" if dots else "line"
+    if kind == "line" and label.startswith("_") and marker in ("None", None, ""):
         kind = "single line"  # beside the line that the legend names
+    return _named(label, to_hex(color), str(marker), names), kind
+
+
+def _of_line(line: Line2D, series: str, kind: str, number: int | None) -> Iterator[dict[str, Any]]:
+    x, y = (np.atleast_1d(np.asarray(part)) for part in line.get_data(orig=True))
     for here, there in zip(x, y, strict=False):
-        yield {"series": series, "mark": kind, "layer": _layer(line), "x": here, "y": there}
+        yield {"series": series, "mark": kind, "layer": _layer(line), "line": number, "x": here,
+               "y": there}  # fmt: skip
 
 
 def _of_collection(
@@ -414,10 +448,12 @@ def _of_collection(
                 yield from _of_band(_numbers(path.vertices), series, where)
         case PathCollection():
             colors = _colors(collection)
-            for i, place in enumerate(_numbers(collection.get_offsets())):
+            places = _numbers(collection.get_offsets())
+            trials = _TRIALS.get(collection, itertools.repeat(None, len(places)))
+            for i, (place, trial) in enumerate(zip(places, trials, strict=True)):
                 color = colors[i % len(colors)] if colors else ""
                 yield {"series": _named(label, color, "", names), "mark": "dot", "layer": where,
-                       "x": place[0], "y": place[1]}  # fmt: skip
+                       "line": trial, "x": place[0], "y": place[1]}  # fmt: skip
         case LineCollection():
             series = _named(label, _first_color(collection), "", names)
             for segment in collection.get_segments():

@@ -188,6 +188,11 @@ def _facts(figure: Mapping[str, Any]) -> dict[str, str]:
     if figure["csv"]:
         lines = figure["csv"].count("\n") - 1
         facts["Data"] = f"{lines:,} rows, SHA-256 {figure['sha256']}"
+        if "line" in figure["csv"].partition("\n")[0].split(","):
+            facts["Column “line”"] = (
+                "which of several lines of a series, or which single trial: "
+                "counted from 0, in the order of the results"
+            )
     return facts
 
 

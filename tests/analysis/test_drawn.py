@@ -162,6 +162,36 @@ def test_single_trials_are_dots_and_lines_of_a_hidden_layer() -> None:
     dots, lines = data[data.mark == "dot"], data[data.mark == "single line"]
     assert sorted(zip(dots.x, dots.y, strict=True))[:5] == [(0, 1), (0, 2), (0, 3), (1, 4), (1, 5)]
     assert list(zip(lines.x, lines.y, strict=True)) == [(0, 6), (1, 7), (0, 8), (1, 9)]
+    # Both tell which trial it is, also where one is left out.
+    assert dots.line.tolist() == [0, 1, 2, 0, 1, 2]
+    assert lines.line.tolist() == [0, 0, 2, 2]
+
+
+def test_single_trials_may_be_shown_from_the_start() -> None:
+    def draw(ax):
+        drawn.trial_lines(ax, [0, 1], [[6, 7], [8, 9]], "red", alpha=0.1, hidden=False)
+        drawn.trial_dots(ax, 3, [4, 5], "red", hidden=False)
+
+    figure = figure_of(draw)
+    assert drawn.layers_of(figure) == []
+    assert {line.get_alpha() for line in figure.axes[0].lines} == {0.1}
+    assert drawn.table(figure).line.tolist() == [0, 0, 1, 1, 0, 1]
+
+
+def test_lines_of_a_series_are_numbered_where_there_are_several() -> None:
+    def draw(ax):
+        ax.plot([0, 1], [[6, 7, 8], [9, 10, 11]], color="red")
+        ax.plot([0, 1], [12, 13], "o-", color="red", label="median")
+        ax.plot([0, 1], [14, 15], "o-", color="blue", label="one alone")
+        ax.plot([0, 1], [[16, 17], [18, 19]], "o", color="green")  # dots are no lines
+
+    table = drawn.table(figure_of(draw))
+    by_mark = {
+        mark: own.line.tolist() for mark, own in table.groupby(["series", "mark"], sort=False)
+    }
+    assert by_mark.pop(("median", "single line")) == [0, 0, 1, 1, 2, 2]
+    assert by_mark.keys() == {("median", "line"), ("one alone", "line"), ("", "dot")}
+    assert np.isnan(np.concatenate(list(by_mark.values()))).all()
 
 
 def test_the_same_figure_gives_the_same_svg() -> None:

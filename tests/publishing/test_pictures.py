@@ -9,6 +9,7 @@ from typing import Any
 
 import html5lib
 import nbformat
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -91,6 +92,18 @@ def test_the_html_is_sound_and_hostile_words_stay_words(
     assert not list(tree.iter("input"))  # no layers, no switches
     assert [a.text for a in tree.iter("a") if a.get("href") == "#figure-fig1"] == ["Figure 1"]
     assert notebook.cells[0].outputs[0]["text"] == "untouched"
+
+
+def test_the_column_that_numbers_lines_is_explained_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for lines, explained in ((1, False), (2, True)):
+        figure = Figure()
+        figure.subplots().plot([0, 1], np.ones((2, lines)), color="red")
+        notebook = notebook_with(figure, monkeypatch)
+        present(notebook, tmp_path, "_static")
+        shown = notebook.cells[0].outputs[1]["data"]["text/html"]
+        assert ("Column “line”" in shown) == explained
 
 
 def test_slim_pictures_keep_the_size_of_their_letters() -> None:
