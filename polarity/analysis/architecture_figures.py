@@ -12,15 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
 from .drawn import trial_dots, trial_lines
 from .estimate import Estimate
-from .style import OKABE_ITO, Style
+from .style import OKABE_ITO, SIGN_MAP, Style, sign_patches
 from .transfer import mean_interval
 from .transfer_figures import STYLES as TRANSFER_STYLES
 
@@ -189,15 +187,13 @@ def scores_figure(
     """
     figure = Figure(figsize=(_WIDTH, 4.3), layout="constrained")
     axes = figure.subplots(2, 3, width_ratios=(1, 1, 1))
-    signs = ListedColormap([OKABE_ITO["blue"], "white", OKABE_ITO["orange"]])
     for row, pictures, name in zip(axes, (before, after), ("as it is", "mirrored"), strict=True):
         for ax, picture, title in zip(row, pictures, ("queries", "keys", "scores"), strict=True):
-            ax.imshow(np.sign(picture), cmap=signs, vmin=-1, vmax=1, aspect="auto")
+            ax.imshow(np.sign(picture), cmap=SIGN_MAP, vmin=-1, vmax=1, aspect="auto")
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
             if pictures is before:
                 ax.set_title(title, loc="center", fontsize=10)
         row[0].set_ylabel(name)
-    patches = [Patch(facecolor=signs(1.0), label="+"), Patch(facecolor=signs(0.0), label="−")]
-    figure.legend(handles=patches, loc="outside lower center", ncols=2)
+    figure.legend(handles=sign_patches(), loc="outside lower center", ncols=2)
     return figure

@@ -7,7 +7,7 @@ that is not in :mod:`~polarity.analysis.metrics`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .comparisons import MAP_METRICS
-from .drawn import layer, trial_dots
+from .drawn import layer, trial_dots, trial_lines
 from .metrics import (
     epochs_to_threshold,
     error_at_convergence,
@@ -29,7 +29,16 @@ from .metrics import (
     quartiles,
     success_rate,
 )
-from .style import OKABE_ITO, Style, condition_style, use_style
+from .style import (
+    LABELS,
+    OKABE_ITO,
+    RULES,
+    SIGNS,
+    Style,
+    condition_style,
+    criterion_style,
+    use_style,
+)
 
 __all__ = [
     "OKABE_ITO",
@@ -183,13 +192,8 @@ def one_picture(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     epochs = curves.epoch.values
     for condition in curves.condition.values[::-1]:
         style, part = condition_style(str(condition)), curves.val_accuracy.sel(condition=condition)
-        ax.plot(
-            epochs,
-            100 * part.transpose("epoch", "trial").values,
-            color=style.color,
-            alpha=0.1,
-            lw=0.6,
-        )
+        single = 100 * part.transpose("trial", "epoch").values
+        trial_lines(ax, epochs, single, style.color, alpha=0.1, hidden=False)
     for condition in curves.condition.values:
         style, part = condition_style(str(condition)), curves.val_accuracy.sel(condition=condition)
         look = style.line() | {"linewidth": 2.6, "markevery": max(1, len(epochs) // 12)}
@@ -212,10 +216,10 @@ def fig1a(x: np.ndarray, y: np.ndarray) -> Figure:
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(8.6, 3.9), gridspec_kw={"width_ratios": [1, 1.25]}
     )
-    for label, color, marker in ((1, OKABE_ITO["sky"], "o"), (0, OKABE_ITO["orange"], "x")):
+    for label, style in LABELS.items():
         left.scatter(
-            *x[y == label, :2].T, s=16, c=color, marker=marker, linewidths=1.2,
-            label=f"label {label}: {'same sign' if label else 'opposite signs'}",
+            *x[y == label, :2].T, s=16, c=style.color, marker=style.marker, linewidths=1.2,
+            label=f"{style.label}: {'same sign' if label else 'opposite signs'}",
         )  # fmt: skip
     left.axhline(0, color="black", linewidth=0.8)
     left.axvline(0, color="black", linewidth=0.8)
@@ -230,15 +234,13 @@ def fig1a(x: np.ndarray, y: np.ndarray) -> Figure:
     right.set_title("sufficient polarity of four kinds of unit")
     inputs = {"$x_1$": 3.6, "$x_2$": 2.7, "$x_3$": 1.6, "$x_4$": 0.8, "$x_5$": 0.0}
     units = [(1, 1, 3.6), (-1, -1, 2.4), (1, -1, 1.2), (-1, 1, 0.0)]
-    colors = {1: OKABE_ITO["blue"], -1: OKABE_ITO["vermilion"]}
     circle = {"boxstyle": "circle", "facecolor": "white", "edgecolor": "black"}
-    styles: dict[int, Any] = {1: "-", -1: (0, (4, 1.5))}
 
     def edge(a: tuple[float, float], b: tuple[float, float], sign: int) -> None:
         right.annotate(
             "", xy=b, xytext=a,
-            arrowprops={"arrowstyle": "-|>", "color": colors[sign], "linestyle": styles[sign],
-                        "linewidth": 1.6, "shrinkA": 11, "shrinkB": 11},
+            arrowprops={"arrowstyle": "-|>", "color": SIGNS[sign].color, "linewidth": 1.6,
+                        "linestyle": SIGNS[sign].linestyle, "shrinkA": 11, "shrinkB": 11},
         )  # fmt: skip
 
     for s1, s2, height in units:
@@ -257,8 +259,8 @@ def fig1a(x: np.ndarray, y: np.ndarray) -> Figure:
                bbox={"boxstyle": "circle", "facecolor": "white", "edgecolor": "black"})  # fmt: skip
     right.legend(
         handles=[
-            Line2D([], [], color=colors[1], linestyle=styles[1], label="positive weight"),
-            Line2D([], [], color=colors[-1], linestyle=styles[-1], label="negative weight"),
+            Line2D([], [], **style.line() | {"marker": "", "label": f"{style.label} weight"})
+            for style in SIGNS.values()
         ],
         loc="upper right", fontsize=8,
     )  # fmt: skip
@@ -276,17 +278,9 @@ def figc1(curves: xr.Dataset) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))
     at = _positions(curves)
     x = np.array(list(at.values()))
-    dashes: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.2)), (0, (5, 1, 1, 1)))
-    looks = zip(
-        curves.reset.values,
-        ("blue", "sky", "green", "purple"),
-        ("o", "v", "P", "D"),
-        dashes,
-        strict=False,
-    )
-    for reset, color, marker, line in looks:
+    for reset in curves.reset.values:
         part = curves.sel(reset=reset, condition="frozen_sufficient")
-        style = Style(f"frozen sufficient, {reset}", OKABE_ITO[color], marker, line)
+        style = replace(RULES[str(reset)], label=f"frozen sufficient, {reset}")
         _rule(axes, x, part, style, 0.14 * (len(axes[0].lines) - 2))
     fluid = curves.isel(reset=0).sel(condition="fluid_random")
     _rule(axes, x, fluid, condition_style("fluid_random"), 0.28)
@@ -334,9 +328,8 @@ def draws_figure(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     ):
         for condition in curves.condition.values:
             style, part = condition_style(str(condition)), values.sel(condition=condition)
-            ax.plot(
-                x, part.transpose("n_train", "draw").values, color=style.color, alpha=0.16, lw=0.8
-            )
+            single = part.transpose("draw", "n_train").values
+            trial_lines(ax, x, single, style.color, alpha=0.3, hidden=False)
             ax.plot(x, part.median("draw").values, **style.line())
         ax.set_xticks(x, [str(n) for n in at])
         ax.tick_params(axis="x", labelrotation=45)
@@ -345,7 +338,8 @@ def draws_figure(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     axes[0].set_title("A")
     axes[1].set_title("B")
     handles, labels = axes[0].get_legend_handles_labels()
-    handles.append(Line2D([], [], color=OKABE_ITO["grey"], alpha=0.5, lw=0.8))
+    # Of a colour that no condition has, or the data would give its name to their lines.
+    handles.append(Line2D([], [], color=OKABE_ITO["black"], alpha=0.5, lw=0.6))
     labels.append("one draw of the data")
     figure.legend(
         handles, labels, loc="outside upper center", ncols=2, fontsize=9, alignment="center",
@@ -368,7 +362,7 @@ def fig4a(
     threshold
         Success is accuracy above it at any epoch.
     theory
-        Name of a condition for capability -> width -> probability.
+        Condition for capability (see :func:`~.style.criterion_style`) -> width -> probability.
     """
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(7.2, 6.2), sharex=True)
     rate = 100 * success_rate(curves, threshold)
@@ -378,16 +372,10 @@ def fig4a(
     top.set(ylabel=f"networks beyond {100 * threshold:g} % (%)", ylim=(-3, 103))
     top.set_title(f"A   simulation, {_trials(curves)} a point")
     top.legend(loc="lower right", fontsize=9)
-    looks = (("black", "--"), ("green", "-"), ("purple", "-."))
-    for (name, values), (color, line) in zip(theory.items(), looks, strict=False):
+    for name, values in theory.items():
         widths = sorted(values)
-        bottom.plot(
-            widths,
-            [100 * values[w] for w in widths],
-            color=OKABE_ITO[color],
-            linestyle=line,
-            label=name,
-        )
+        look = criterion_style(name).line() | {"markersize": 3.5}
+        bottom.plot(widths, [100 * values[w] for w in widths], **look)
     part = rate.sel(condition="frozen_random")
     style = condition_style("frozen_random")
     bottom.plot(part.width.values, part.values, color=style.color, marker=style.marker,

@@ -9,15 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from .drawn import trial_lines
 from .metrics import quartiles
-from .style import OKABE_ITO, Style, condition_style
+from .style import OKABE_ITO, RULES, SIGN_MAP, Style, condition_style, sign_patches
 
 __all__ = [
     "CONDITIONS",
@@ -39,12 +37,6 @@ CONDITIONS: Mapping[str, Style] = {
 }
 """Two polarities, each frozen and fluid: the four conditions of the digits experiment."""
 
-_RULES = {
-    "posCon": OKABE_ITO["blue"],
-    "posRand": OKABE_ITO["vermilion"],
-    "zero": OKABE_ITO["green"],
-    "flip": OKABE_ITO["purple"],
-}
 _OPTIMIZERS = (
     (OKABE_ITO["blue"], "o", "-"),
     (OKABE_ITO["vermilion"], "s", (0, (5, 2))),
@@ -119,7 +111,8 @@ def rules_figure(
                  label="fluid: no rule")  # fmt: skip
         top.plot(steps[1:], trace.proposed, color="black", linestyle="none", marker="x",
                  markersize=4, markeredgewidth=0.9, label="frozen, before the reset")  # fmt: skip
-        top.plot(steps, trace.kept, color=_RULES[rule], marker="o", markersize=3.2, linewidth=1.2,
+        color = RULES[rule].color
+        top.plot(steps, trace.kept, color=color, marker="o", markersize=3.2, linewidth=1.2,
                  label="frozen, after the reset")  # fmt: skip
         _turn(top, turn)
         top.set_title(rule)
@@ -127,7 +120,7 @@ def rules_figure(
         count, _ = np.histogram(weights[rule], edges)
         loose, _ = np.histogram(free, edges)
         bottom.stairs(100 * count / len(weights[rule]), edges, orientation="horizontal", fill=True,
-                      color=_RULES[rule], alpha=0.75, label="frozen")  # fmt: skip
+                      color=color, alpha=0.75, label="frozen")  # fmt: skip
         bottom.stairs(100 * loose / len(free), edges, orientation="horizontal",
                       color="black", linewidth=1, linestyle="--", label="fluid")  # fmt: skip
         bottom.set_xlabel("share of weights (%)")
@@ -188,22 +181,20 @@ def pictures_figure(
         Number of columns.
     """
     figure = Figure(figsize=(9.2, 1.25 * (1 + len(polarities)) + 0.35))
-    axes = figure.subplots(1 + len(polarities), units)
+    axes = figure.subplots(1 + len(polarities), units, squeeze=False)
     for ax, image, label in zip(axes[0], images, np.asarray(labels), strict=False):
         ax.imshow(image, cmap="gray_r")
         ax.set_title(f"“{label}”", fontsize=9, fontweight="normal", loc="center")
     axes[0, 0].set_ylabel("images")
-    signs = ListedColormap([OKABE_ITO["blue"], "white", OKABE_ITO["orange"]])
     shape = images.shape[1:]
     for row, (name, polarity) in zip(axes[1:], polarities.items(), strict=True):
         for ax, unit in zip(row, polarity, strict=False):
-            ax.imshow(unit.reshape(shape), cmap=signs, vmin=-1, vmax=1)
+            ax.imshow(unit.reshape(shape), cmap=SIGN_MAP, vmin=-1, vmax=1)
         row[0].set_ylabel(name)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-    patches = [Patch(facecolor=signs(1.0), label="+"), Patch(facecolor=signs(0.0), label="−")]
-    figure.legend(handles=patches, loc="outside lower center", ncols=2)
+    figure.legend(handles=sign_patches(), loc="outside lower center", ncols=2)
     return figure
 
 

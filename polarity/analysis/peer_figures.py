@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from .drawn import trial_dots
 from .estimate import Estimate
-from .style import OKABE_ITO, Style, condition_style
+from .style import OKABE_ITO, RULES, Style, condition_style
 
 __all__ = ["POLARITIES", "STYLES", "Score", "scores_figure", "siege_figure"]
 
@@ -26,10 +26,7 @@ _WIDTH = 5.2  # inches
 
 STYLES: Mapping[str, Style] = {
     "fluid": Style("fluid", OKABE_ITO["grey"], "^", (0, (1, 1.2))),
-    "posRand": Style("Freeze-SGD, posRand", OKABE_ITO["blue"], "o", "-"),
-    "posCon": Style("Freeze-SGD, posCon", OKABE_ITO["sky"], "d", (0, (6, 1, 1, 1))),
-    "zero": Style("Freeze-SGD, zero", OKABE_ITO["orange"], "v", (0, (8, 2))),
-    "flip": Style("Freeze-SGD, flip", OKABE_ITO["green"], "D", (0, (3, 1, 1, 1, 1, 1))),
+    **{rule: replace(look, label=f"Freeze-SGD, {rule}") for rule, look in RULES.items()},
     "inferred": Style("signs inferred", OKABE_ITO["vermilion"], "s", (0, (5, 2))),
     "absolute": Style("s|v|", OKABE_ITO["green"], "P", (0, (2, 1))),
     "clamp": Style("clamping", OKABE_ITO["orange"], "X", (0, (4, 1))),

@@ -7,27 +7,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from .estimate import Estimate
-from .style import OKABE_ITO, Style, condition_style
+from .style import CRITERIA, LABEL_GROUNDS, LABELS, OKABE_ITO, SIGNED_MAP, condition_style
 from .theory.cross import Network, Unit
 from .theory.patterns import PATTERNS, Pattern
 
 Float = NDArray[np.float64]
 
-#: How each condition on the signs is drawn, throughout the page.
-CRITERIA = {
-    "theorem": Style("three distinct right patterns (Theorem D.3)", OKABE_ITO["purple"], "D", "--"),
-    "exact": Style("exact condition for the cross", OKABE_ITO["green"], "o", "-"),
-    "margin": Style("condition with a margin", OKABE_ITO["blue"], "v", ":"),
-}
-
-# Blue below, white at zero, orange above: told apart by every form of colour vision.
-_SIGNED = "PuOr_r"
 _QUADRANTS = ((0.72, 0.72), (-0.72, 0.72), (-0.72, -0.72), (0.72, -0.72))
 
 
@@ -45,7 +36,7 @@ def _contribution(ax: Axes, function: Callable[[Any, Any], Any], limit: float) -
     axis = np.linspace(-1, 1, 201)
     values = np.array([[float(function(a, b)) for a in axis] for b in axis])
     image = ax.imshow(
-        values, origin="lower", extent=(-1, 1, -1, 1), cmap=_SIGNED, vmin=-limit, vmax=limit
+        values, origin="lower", extent=(-1, 1, -1, 1), cmap=SIGNED_MAP, vmin=-limit, vmax=limit
     )
     for a, b in _QUADRANTS:
         value = float(function(a, b))
@@ -221,24 +212,8 @@ def probability_figure(
     figure = Figure(figsize=(8.6, 3.9))
     ax = figure.subplots()
     for key, values in curves.items():
-        style = CRITERIA[key]
-        ax.plot(
-            widths,
-            values,
-            color=style.color,
-            linestyle=style.linestyle,
-            marker=style.marker,
-            markersize=3.5,
-            label=style.label,
-        )
-    ax.plot(
-        widths,
-        sufficient,
-        color=OKABE_ITO["black"],
-        linestyle="-.",
-        linewidth=1.0,
-        label="exact condition, all units right (sufficient)",
-    )
+        ax.plot(widths, values, **CRITERIA[key].line(), markersize=3.5)
+    ax.plot(widths, sufficient, **CRITERIA["all_right"].line(), linewidth=1.0)
     style = condition_style("frozen_random")
     points = np.array([estimate.value for estimate in simulated.values()])
     low = points - [estimate.low for estimate in simulated.values()]
@@ -288,8 +263,8 @@ def predictors_figure(
         Validation accuracy that counts as success, and networks a width.
     """
     figure = Figure(figsize=(8.6, 3.5))
-    axes = figure.subplots(1, len(rates), sharey=True)
-    for ax, (key, groups) in zip(np.atleast_1d(axes), rates.items(), strict=True):
+    axes = figure.subplots(1, len(rates), sharey=True, squeeze=False)[0]
+    for ax, (key, groups) in zip(axes, rates.items(), strict=True):
         style = CRITERIA[key]
         for group, met, offset in zip(groups, (True, False), (-0.12, 0.12), strict=True):
             values = np.array([estimate.value for estimate in group.values()])
@@ -341,28 +316,19 @@ def sharp_figure(
     """
     figure = Figure(figsize=(8.6, 3.4))
     axes = figure.subplots(1, len(outputs) + 1, width_ratios=[1] * len(outputs) + [1.15])
-    colors = (OKABE_ITO["orange"], OKABE_ITO["blue"])
-    shades = ListedColormap(["#cfe3f1", "#fbe6bd"])
     for ax, (label, output) in zip(axes, outputs.items(), strict=False):
         ax.imshow(
             output > 0,
             origin="lower",
             extent=(*extent, *extent),
-            cmap=shades,
+            cmap=LABEL_GROUNDS,
             norm=BoundaryNorm([-0.5, 0.5, 1.5], 2),
             aspect="equal",
             interpolation="none",  # in a picture of two colours, resampling adds 40 kB of others
         )
-        for kind, color, marker in ((1, colors[0], "o"), (0, colors[1], "x")):
-            ax.plot(
-                x[y == kind, 0],
-                x[y == kind, 1],
-                marker=marker,
-                color=color,
-                linestyle="",
-                markersize=2.5,
-                label=f"label {kind}",
-            )
+        for kind, style in LABELS.items():
+            look = style.line() | {"linestyle": "", "markersize": 2.5}
+            ax.plot(*x[y == kind, :2].T, **look)
         ax.axhline(0, color="black", linewidth=0.8)
         ax.axvline(0, color="black", linewidth=0.8)
         ax.grid(visible=False)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from polarity.analysis import figures
 from polarity.analysis.comparisons import comparison_map
+from polarity.analysis.drawn import table
 from polarity.analysis.published import xor5d_medians
 from polarity.datasets import xor5d
 from polarity.ensemble import train_draws, train_grid
@@ -54,11 +55,12 @@ def test_efficiency_with_and_without_the_papers_medians(grid):
 def test_the_other_figures(grid):
     draws = train_draws(PROTOCOL, 2, progress=False)
     rules = xr.concat([grid.sel(width=10)] * len(RESETS), pd.Index(RESETS, name="reset"))
+    theory = {"Theorem D.3": {3: 0.5, 10: 0.9}}
     for figure, text in (
         (figures.fig1a(*xor5d(40)), "informative"),
         (figures.figc1(rules), "posRand"),
         (figures.draws_figure(draws.sel(width=3)), "2 draws"),
-        (figures.fig4a(grid.sel(n_train=100), 0.95, {"theory": {3: 0.5, 10: 0.9}}), "3 trials"),
+        (figures.fig4a(grid.sel(n_train=100), 0.95, theory), "3 trials"),
         (figures.fig4d(comparison_map(grid, 0.9), 3), "3 trials"),
         (figures.one_picture(grid.sel(width=10, n_train=100)), "validation accuracy (%)"),
     ):
@@ -75,6 +77,20 @@ def test_lines_show_the_medians(grid):
     np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-5)
 
 
+def test_thin_lines_bear_the_name_of_their_condition(grid):
+    draws = train_draws(PROTOCOL, 2, progress=False).sel(width=3)
+    names = {figures.condition_style(c).label for c in PROTOCOL.conditions}
+    for figure, lines, panels in (
+        (figures.draws_figure(draws), 2, {"A", "B"}),
+        (figures.one_picture(grid.sel(width=10, n_train=100)), 3, {""}),
+    ):
+        data = table(figure)
+        assert set(data.series) == names
+        assert set(data.panel) == panels
+        for _, own in data[data.mark == "single line"].groupby(["panel", "series"]):
+            assert sorted(set(own.line)) == list(range(lines))
+
+
 def test_unknown_condition_is_named():
     with pytest.raises(ValueError, match="fluid_random; got 'fluid'"):
         figures.condition_style("fluid")
@@ -86,6 +102,6 @@ def test_styles_differ_without_colour():
 
 
 def test_published_medians_are_complete():
-    table = xor5d_medians()
-    assert set(table.condition) == set(PROTOCOL.conditions)
-    assert table.notna().all().all() and (table.median_or_pct >= 0).all()
+    medians = xor5d_medians()
+    assert set(medians.condition) == set(PROTOCOL.conditions)
+    assert medians.notna().all().all() and (medians.median_or_pct >= 0).all()
