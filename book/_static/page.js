@@ -2,6 +2,10 @@
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
+  /* Pictures further down wait for the text, but not for a reader who scrolls: whoever prints, or
+     goes offline, has them all. A browser that begins to print no longer waits for them. */
+  for (const picture of document.querySelectorAll("img[loading=lazy]")) picture.loading = "eager";
+
   /* Layers of figures: a reader shows or hides single trials and the paper's values. Each choice is
      a picture of its own. */
   for (const figure of document.querySelectorAll("figure.book-figure")) {
