@@ -119,7 +119,7 @@ def _visit(page: Page, path: Path, book: Path) -> Visit:
         page.wait_for_url(lambda address: address != path.as_uri())
     page.wait_for_load_state("load")
     page.evaluate(SETTLED)
-    # Pictures are loaded when they come near; a reader who scrolls to the end loads them all.
+    # The page asks for all its pictures, also for those further down.
     files |= {Path(unquote(urlsplit(address).path)) for address in page.evaluate(PICTURES)}
     found.weight = sum(file.stat().st_size for file in files if file.is_file())
     found.first_paint = page.evaluate(FIRST_PAINT)
