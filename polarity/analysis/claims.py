@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -25,6 +26,7 @@ __all__ = [
     "judge",
     "ledger",
     "ledger_html",
+    "tally",
 ]
 
 
@@ -91,7 +93,8 @@ _PAIRS = (
 )
 _PASSES = (
     "Passes over the data until the thresholds of Figs C.2 to C.4 that either network of a pair "
-    "reaches (one that never gets there counts with all it was trained for)"
+    "reaches (one that never gets there counts with all it was trained for; a pair of which "
+    "neither reaches any is not counted)"
 )
 
 
@@ -303,7 +306,8 @@ _CLAIMS = (
         "Frozen sufficient beats fluid at nearly every network size and sample size.",
         "nearly the whole map",
         "Share of the cells of Fig 4D (every width, n = 60 to 100, three metrics) in which frozen "
-        "sufficient is at least as good as fluid, with a bootstrap interval over the trials.",
+        "sufficient is better than fluid, of those in which the two differ, with a bootstrap "
+        "interval over the trials.",
         Above(0.9),
         ".0%",
     ),
@@ -454,6 +458,18 @@ def judge(claim_id: str, estimate: Estimate) -> Verdict:
     undefined = math.isnan(estimate.value) or math.isnan(estimate.low)
     outcome: Outcome = "undecided" if undefined else claim.rule.decide(estimate)
     return Verdict(claim, estimate, outcome)
+
+
+def tally(outcomes: Iterable[str]) -> str:
+    """Count outcomes, in words.
+
+    Examples
+    --------
+    >>> tally(["reproduced", "not reproduced", "reproduced"])
+    '2 reproduced, 1 not reproduced'
+    """
+    counts = Counter(outcomes)
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
 
 
 def ledger(estimates: Mapping[str, Estimate]) -> pd.DataFrame:

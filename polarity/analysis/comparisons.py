@@ -119,13 +119,18 @@ def comparison_map(curves: xr.Dataset, threshold: float) -> xr.DataArray:
 def share_of_map(
     curves: xr.Dataset, condition: str, threshold: float, n_resamples: int = 200, seed: int = 0
 ) -> Estimate:
-    """Share of Fig 4D's cells and metrics in which ``condition`` is at least as good as fluid.
+    """Share of Fig 4D's cells and metrics in which ``condition`` is better, of those that differ.
+
+    Where all networks of both conditions succeed, or none, the two are level: such a cell speaks
+    for neither. The share is NaN where all are.
 
     The interval: percentiles over resamples of the trials, the same trials in every condition.
     """
 
     def share(part: xr.Dataset) -> float:
-        return float((comparison_map(part, threshold).sel(condition=condition) >= 0).mean())
+        beats = comparison_map(part, threshold).sel(condition=condition).values
+        differ = beats[beats != 0]
+        return float((differ > 0).mean()) if differ.size else np.nan
 
     rng = np.random.default_rng(seed)
     trials = curves.sizes["trial"]
@@ -133,12 +138,13 @@ def share_of_map(
         share(curves.isel(trial=rng.integers(0, trials, trials))) for _ in range(n_resamples)
     ]
     value = share(curves)
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    known = [each for each in resampled if not np.isnan(each)]
+    low, high = np.quantile(known, [0.025, 0.975]) if known else (np.nan, np.nan)
     cells = len(MAP_METRICS) * curves.sizes["width"] * curves.sizes["n_train"]
     return Estimate(
         value,
-        min(low, value),
-        max(high, value),
+        np.fmin(low, value),
+        np.fmax(high, value),
         cells,
-        method="share of cells, bootstrap of trials",
+        method="share of cells that differ, bootstrap of trials",
     )

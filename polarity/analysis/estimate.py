@@ -12,6 +12,7 @@ __all__ = ["Estimate"]
 
 POINTS = "pt"
 """End of a format specification that writes a difference of shares in percentage points."""
+SUBSTITUTE = "not the paper's experiment"
 WORDS = ("method", "setting")  # fields of text
 
 
@@ -48,7 +49,8 @@ class Estimate:
         What the value is and how the interval was made, in words for a caption.
     setting : str
         On what it was measured, where that is not the paper's own experiment: tier, donor, sizes,
-        trials. Empty where there is nothing to say.
+        trials. Empty where there is nothing to say; ends in :data:`SUBSTITUTE` where it was
+        another experiment than the paper's.
 
     Raises
     ------
@@ -82,6 +84,11 @@ class Estimate:
             )
         if self.low > self.high:
             raise ValueError(f"low must not exceed high, got {self.low} and {self.high}")
+
+    @property
+    def substitute(self) -> bool:
+        """Whether it was measured on another experiment than the paper's."""
+        return self.setting.endswith(SUBSTITUTE)
 
     def to_dict(self) -> dict[str, float | int | str]:
         """The fields as plain values for strict JSON, which knows no NaN and no infinity.

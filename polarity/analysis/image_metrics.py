@@ -226,12 +226,13 @@ def paired_time(
 
     Summed over the thresholds that at least one of the two reaches. A network that never gets to
     such a threshold counts with all the passes it was trained for: the restricted mean again, over
-    thresholds. A pair of which neither reaches any is level, 1.
+    thresholds.
 
     Returns
     -------
     xarray.DataArray
-        Dims (n_train, trial); NaN where one of the two was not trained.
+        Dims (n_train, trial); NaN where one of the two was not trained, and where neither reaches
+        a threshold: then there is nothing to compare.
     """
     limit = horizon(curves)
     sums = {}
@@ -241,9 +242,7 @@ def paired_time(
     for name, values in (("ours", ours), ("theirs", theirs)):
         passes = (values + 1.0).clip(max=limit)  # epoch 0 is one pass
         sums[name] = passes.where(either, 0.0).sum("threshold")
-    ratio = (sums["ours"] / sums["theirs"].where(sums["theirs"] > 0)).where(
-        either.any("threshold"), 1.0
-    )
+    ratio = sums["ours"] / sums["theirs"].where(sums["theirs"] > 0)
     trained = ran(curves)
     both = trained.sel(condition=condition, drop=True) & trained.sel(condition=baseline, drop=True)
     return ratio.where(both)
@@ -266,11 +265,12 @@ def over_pairs(pairs: xr.DataArray, setting: str = "") -> Estimate:
     Returns
     -------
     Estimate
-        `n` is the number of pairs; undefined if there are none.
+        `n` is the number of pairs that can be compared; undefined if there are none.
     """
     values = pairs.values[~np.isnan(pairs.values)]
     if not values.size:
-        return Estimate(np.nan, np.nan, np.nan, 0, method="no pair of networks", setting=setting)
+        method = "no pair of networks to compare"
+        return Estimate(np.nan, np.nan, np.nan, 0, method=method, setting=setting)
     found = median(values)
     return Estimate(
         found.value,

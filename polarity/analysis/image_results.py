@@ -19,6 +19,7 @@ from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS
 from polarity.results import Store, origin
 from polarity.results.store import ANY_DONOR
 
+from .estimate import SUBSTITUTE
 from .image_metrics import error, over_pairs, paired_error, paired_time, trial_counts
 
 __all__ = [
@@ -85,7 +86,7 @@ class Experiment:
         trials = f"{low} to {high}" if low != high else f"{high}"
         place = "the " + self.setting.replace(" tier: ", " tier (", 1) + ")"
         listing = ", ".join(sizes[:-1]) + (" and " if len(sizes) > 1 else "") + "".join(sizes[-1:])
-        note = "" if self.tier == "paper" else "; not the paper's experiment"
+        note = "" if self.tier == "paper" else f"; {SUBSTITUTE}"
         return f"{place}, n = {listing}, {trials} {'trial' if high == 1 else 'trials'}{note}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from html import escape
+from itertools import product
 
 from .claims import CLAIMS, CSS, MARK, OUTCOMES, Claim, judge
 from .estimate import Estimate
@@ -57,9 +58,14 @@ def ledger_picture(estimates: Mapping[str, Estimate]) -> str:
         "Part of the paper", "section", {s: sections[s] for s in sorted(sections, key=_order)}
     )
     kinds = _filter("Verdict", "verdict", {v: n for v, n in verdicts.items() if n})
+    found = {
+        (section, outcomes[claim.id]) for claim in CLAIMS.values() for section in claim.sections
+    }
+    nothing = [pair for pair in product(sections, verdicts) if pair not in found]
     return (
         f'<section class="ledger-picture" aria-label="Verdicts on {len(CLAIMS)} claims">'
-        f"{parts}{kinds}{_KEY}<ol>{rows}</ol>{_rules(sections, verdicts)}</section>"
+        f'{parts}{kinds}{_KEY}<ol>{rows}</ol><p class="ledger-none">No claim of this part has '
+        f"this verdict.</p>{_rules(sections, verdicts, nothing)}</section>"
     )
 
 
@@ -116,15 +122,28 @@ def _filter(title: str, name: str, counts: Mapping[str, int]) -> str:
     return f'<fieldset class="ledger-filter"><legend>{title}</legend>{buttons}</fieldset>'
 
 
-def _rules(sections: Iterable[str], verdicts: Iterable[str]) -> str:
-    """The style sheet that hides what a filter leaves out."""
+def _chosen(name: str, key: str) -> str:
+    """The selector of a picture whose filter stands at ``key``; a colon goes in front."""
+    return f'has(input[name="ledger-{name}"][value="{_slug(key)}"]:checked)'
+
+
+def _rules(
+    sections: Iterable[str], verdicts: Iterable[str], nothing: Iterable[tuple[str, str]]
+) -> str:
+    """The style sheet that hides what the filters leave out, and says where that is everything."""
     hidden = [
-        f'.ledger-picture:has(input[name="ledger-{name}"][value="{_slug(key)}"]:checked) '
-        f'li:not([data-{name}~="{_slug(key)}"])'
+        f'.ledger-picture:{_chosen(name, key)} li:not([data-{name}~="{_slug(key)}"])'
         for name, keys in (("section", sections), ("verdict", verdicts))
         for key in keys
     ]
-    return f"<style>{', '.join(hidden)} {{ display: none }}</style>"
+    empty = [
+        f".ledger-picture:{_chosen('section', section)}:{_chosen('verdict', verdict)} .ledger-none"
+        for section, verdict in nothing
+    ]
+    return (
+        f"<style>{', '.join(hidden)}, .ledger-none {{ display: none }} "
+        f"{', '.join(empty)} {{ display: block }}</style>"
+    )
 
 
 def _row(claim: Claim, estimate: Estimate | None, outcome: str) -> str:
@@ -132,6 +151,8 @@ def _row(claim: Claim, estimate: Estimate | None, outcome: str) -> str:
     mark = MARK.get(outcome, "○")
     ours = format(estimate, claim.spec) if estimate else "not measured"
     setting = estimate.setting if estimate else ""
+    small = estimate is not None and estimate.substitute
+    badge = '<small class="ledger-substitute"> on a substitute</small>' if small else ""
     theirs = published_value(claim.id)
     value = _formatted(theirs, claim.spec)
     known = value.replace("\u00a0", " ") in ("", claim.published)
@@ -142,7 +163,7 @@ def _row(claim: Claim, estimate: Estimate | None, outcome: str) -> str:
         f'data-verdict="{_slug(outcome)}"><details><summary>'
         f'<b class="ledger-mark" aria-hidden="true">{mark}</b>'
         f'<span class="ledger-claim">{escape(claim.statement)}'
-        f'<span class="ledger-verdict"> {escape(outcome)}</span></span>'
+        f'<span class="ledger-verdict"> {escape(outcome)}</span>{badge}</span>'
         f'<span class="ledger-scale">{_scale(claim, estimate, theirs)}</span></summary>'
         f'<p class="ledger-values"><span>Paper: <b>{escape(published)}</b></span> '
         f"<span>Here: <b>{escape(ours)}</b></span></p>"

@@ -109,4 +109,9 @@ def test_map_where_nobody_arrives_is_level():
 def test_share_of_map(curves):
     share = share_of_map(curves, "frozen_sufficient", 0.9, n_resamples=20)
     assert share.value == 1.0 and share.n == 6
+    # Where nobody arrives, error and epochs and success are level: nothing is won there.
+    nowhere = curves_from(np.full((2, 3, 3), NEVER), np.full((2, 3, 3), 0.5))
+    assert np.isnan(share_of_map(nowhere, "frozen_sufficient", 0.9, n_resamples=3).value)
+    half = xr.concat([curves, nowhere.assign_coords(width=[8])], "width")
+    assert share_of_map(half, "frozen_sufficient", 0.9, n_resamples=20).value == 1.0
     assert share_of_map(curves, "frozen_random", 0.9, n_resamples=20).value < 0.5

@@ -126,7 +126,7 @@ def test_no_pairs_are_undefined():
         ([0.1, 0.5, 0.6, 0.6], [0.1, 0.1, 0.5, 0.6], (2 + 3) / (3 + 4)),  # passes, not epochs
         ([0.1, 0.5, 0.5, 0.5], [0.1, 0.1, 0.1, 0.1], 2 / 4),  # never: all four passes
         ([0.1, 0.1, 0.1, 0.1], [0.1, 0.5, 0.5, 0.5], 4 / 2),
-        ([0.1, 0.1, 0.1, 0.1], [0.1, 0.2, 0.1, 0.1], 1),  # neither reaches anything: level
+        ([0.1, 0.1, 0.1, 0.1], [0.1, 0.2, 0.1, 0.1], NAN),  # neither reaches anything
         ([0.6, 0.6, 0.6, 0.6], [0.6, 0.6, 0.6, 0.6], 1),  # both at once: no division by zero
         ([0.1, 0.1, 0.1, 0.6], [0.1, 0.1, 0.1, 0.1], 1),  # at the last pass, or never: no matter
         ([NAN, NAN, NAN, NAN], [0.1, 0.5, 0.5, 0.5], NAN),

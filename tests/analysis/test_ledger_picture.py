@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from polarity.analysis.claims import CLAIMS, judge
-from polarity.analysis.estimate import Estimate
+from polarity.analysis.estimate import SUBSTITUTE, Estimate
 from polarity.analysis.evidence import EVIDENCE, published_value
 from polarity.analysis.ledger_picture import HEIGHT, WIDTH, ledger_picture
 from polarity.analysis.rules import Equals, RatioLike
@@ -96,6 +96,29 @@ def test_the_picture_shows_every_claim_with_its_verdict() -> None:
     ]
     with pytest.raises(KeyError, match=r"no claim 'no\.such'"):
         ledger_picture({"no.such": estimate(0, 0, 0)})
+
+
+def test_a_substitute_is_said_to_be_one() -> None:
+    own = "images_cifar10.less_data"
+    small = "images_fashion_mnist.less_data"
+    measured = {
+        own: estimate(-0.2, -0.3, -0.1, "the paper tier, 5 trials"),
+        small: estimate(-0.2, -0.3, -0.1, f"the reduced tier, 5 trials; {SUBSTITUTE}"),
+    }
+    assert measured[small].substitute and not measured[own].substitute
+    told = {name: "".join(row.itertext()) for name, row in rows(ledger_picture(measured)).items()}
+    assert "on a substitute" in told[small]
+    assert not any("on a substitute" in text for name, text in told.items() if name != small)
+
+
+def test_a_filter_that_leaves_nothing_says_so() -> None:
+    measured = {"xor5d.time_60": estimate(0.6, 0.5, 0.9)}
+    html = ledger_picture(measured)
+    assert html.count("No claim of this part has this verdict.") == 1
+    shown = html[html.index("<style>") :].partition(".ledger-none { display: none }")[2]
+    empty = set(re.findall(r'value="([a-z0-9-]+)"\]:checked\):has.*?value="([a-z-]+)"', shown))
+    assert ("5", "reproduced") in empty and ("abstract", "undecided") in empty
+    assert not {("2", "reproduced"), ("5", "not-measured")} & empty
 
 
 def test_an_interval_lies_on_the_shade_exactly_if_the_claim_is_reproduced() -> None:
