@@ -395,7 +395,7 @@ class Verdict:
     def explanation(self) -> str:
         """The rule in words, or why it could not be applied."""
         if math.isnan(self.estimate.value):
-            return "undecided, because the value is undefined in this run"
+            return f"undecided, because the value is undefined: {self.estimate.method}"
         return self.claim.rule.describe(self.claim.spec)
 
     @property

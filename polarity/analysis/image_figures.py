@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from polarity._checks import one_of
 from polarity.protocols import IMAGE_CONDITIONS
 
-from .drawn import layer, trial_dots
+from .drawn import layer, trial_dots, trial_lines
 from .image_metrics import (
     COMPARED,
     POLARITY_CONDITIONS,
@@ -283,11 +283,10 @@ def learning_figure(
         for i, condition in enumerate(present):
             style = condition_style(condition)
             wrong = 100 * (1 - curves.val_accuracy.sel(n_train=n, condition=condition))
-            trained = wrong.transpose("epoch", "trial").values
-            trained = trained[:, ~np.isnan(trained).all(0)]
-            if not trained.size:
+            single = wrong.transpose("trial", "epoch").values
+            if np.isnan(single).all():
                 continue
-            ax.plot(epochs, trained, color=style.color, alpha=0.25, lw=0.6)
+            trial_lines(ax, epochs, single, style.color, alpha=0.25, hidden=False)
             look = style.line() | {"markevery": (i * every // len(present), every)}
             ax.plot(epochs, trial_median(wrong).values, **look)
         ax.set_title(f"n = {n}{_counts_note(curves, n)}", fontsize=10)

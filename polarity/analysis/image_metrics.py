@@ -40,6 +40,7 @@ __all__ = [
     "paired_error",
     "paired_time",
     "ran",
+    "reach_note",
     "resolution",
     "restricted",
     "restricted_means",
@@ -204,6 +205,22 @@ def within_reach(curves: xr.Dataset, published: float) -> float:
         t for t in THRESHOLDS if 2 * int(np.isfinite(epochs_needed(curves, t)).sum()) >= everyone
     ]
     return max(reached, default=THRESHOLDS[0])
+
+
+def reach_note(curves: xr.Dataset, published: float) -> str:
+    """Say which threshold :func:`within_reach` chose, and why."""
+    shown = within_reach(curves, published)
+    if shown == published:
+        return f"The paper's threshold is {published:.0%}, as here"
+    if np.isfinite(epochs_needed(curves, shown)).any():
+        return (
+            f"The paper's threshold is {published:.0%}; no network of ours reaches it, so panels B "
+            f"and C show the highest of the paper's thresholds that half of ours do, {shown:.0%}"
+        )
+    return (
+        f"The paper's threshold is {published:.0%}; no network of ours reaches even the lowest of "
+        f"its thresholds, {shown:.0%}, so panel B holds the paper's medians alone"
+    )
 
 
 def paired_error(curves: xr.Dataset, condition: str, baseline: str) -> xr.DataArray:

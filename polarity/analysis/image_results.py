@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -31,6 +32,7 @@ __all__ = [
     "origin_of",
     "precisions",
     "shown",
+    "stored_runs",
 ]
 
 JUDGED = 6
@@ -101,6 +103,42 @@ def origin_of(store: Store, experiment: Experiment | None) -> str:
         Which; None for no runs.
     """
     return origin(store.runs(**experiment.settings)) if experiment else ""
+
+
+def stored_runs(store: Store, experiment: Experiment | None) -> str:
+    """Name what holds an experiment's runs, when, where and how long they trained, and the command.
+
+    For the card of a page that reads them. Returns the empty string for no experiment.
+
+    Parameters
+    ----------
+    store
+        Where the runs are.
+    experiment
+        Which; None for no runs.
+    """
+    if experiment is None:
+        return ""
+    runs = store.runs(**experiment.settings)
+    files = [
+        f"{path.name} (SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()})"
+        for path in store.files()
+    ]
+    hours = sum(float(str(run.info.get("seconds", 0))) for run in runs) / 3600
+    sizes = sorted({int(run.identity["n_train"]) for run in runs})
+    trials = 1 + max(int(run.identity["trial"]) for run in runs)
+    options = " ".join(
+        f"--{name} {experiment.settings[name]}"
+        for name in ("dataset", "tier", "precision", "donor")
+    )
+    command = (
+        f"python -m polarity.sweep images {options} --trials {trials} "
+        f"--sizes {' '.join(map(str, sizes))}"
+    )
+    return (
+        f"from {' and '.join(files)}. {origin(runs)} {hours:.1f} hours of training. "
+        f"The like is trained by: {command}"
+    )
 
 
 def experiments(store: Store, dataset: str) -> list[Experiment]:

@@ -99,6 +99,7 @@ class Page:
         self.tier = tier
         self._claims: set[str] = set()
         self._figures: set[str] = set()
+        self._stored = ""
         self._commit = provenance_module.commit()
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
@@ -184,7 +185,7 @@ class Page:
         _display(verdict, {METADATA: {"measurement": stored}})
         return verdict
 
-    def figure(self, name: str, figure: Figure, alt: str, *, wide: bool = False) -> None:
+    def figure(self, name: str, figure: Figure, alt: str) -> None:
         """Show a figure, and store with it what a reader may ask for.
 
         That is: a description for those who do not see it, which ends with numbers read from the
@@ -199,8 +200,6 @@ class Page:
         alt
             What kind of picture this is: panels, axes, marks. Not what comes out: the numbers are
             added here (:func:`polarity.analysis.drawn.describe`), so that they always are right.
-        wide
-            Keep a legible size on a phone, and scroll sideways there.
 
         Raises
         ------
@@ -230,7 +229,6 @@ class Page:
             "tier": self.tier,
             "alt": words,
             "layers": layers,
-            "wide": wide,
             "csv": csv if len(data) else "",
             "sha256": hashlib.sha256(csv.encode()).hexdigest() if len(data) else "",
             "commit": self._commit.id if self._commit else None,
@@ -238,9 +236,27 @@ class Page:
             "device": provenance_module.device(self._parameters),
             "seconds": round(time.perf_counter() - self._clock, 3),
             "drawn": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": provenance_module.repeat_command(self.name, self._changed),
+            "command": self._command(),
+            "stored": self._stored,
         }
         _display_raw({"image/svg+xml": svg, "text/plain": words}, {METADATA: {"figure": stored}})
+
+    def rests_on(self, stored: str) -> None:
+        """Say which stored results the page reads; its card and its figures repeat it.
+
+        Parameters
+        ----------
+        stored
+            In words: which, where from, and what makes the like
+            (:func:`polarity.analysis.image_results.stored_runs`).
+        """
+        self._stored = stored
+
+    def _command(self) -> str:
+        # What a page takes from other pages, only the builder hands to it.
+        if json.loads(os.environ.get(EXECUTED, "[]")):
+            return "make book"
+        return provenance_module.repeat_command(self.name, self._changed)
 
     def provenance(self) -> None:
         """Show the card with what stands behind this page; the last cell of every page."""
@@ -257,7 +273,8 @@ class Page:
             versions=provenance_module.versions(),
             device=provenance_module.device(parameters),
             system=provenance_module.system(),
-            command=provenance_module.repeat_command(self.name, self._changed),
+            command=self._command(),
+            stored=self._stored,
         )
         _display(card, {METADATA: {"provenance": card.to_dict()}})
 

@@ -200,6 +200,8 @@ def _facts(figure: Mapping[str, Any]) -> dict[str, str]:
         "Commit": known or "no commit known",
         "Command": figure["command"],
     }
+    if figure["stored"]:
+        facts["Stored runs"] = figure["stored"]
     if figure["csv"]:
         lines = figure["csv"].count("\n") - 1
         facts["Data"] = f"{lines:,} rows, SHA-256 {figure['sha256']}"

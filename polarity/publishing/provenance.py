@@ -235,6 +235,8 @@ class Provenance:
         The machine.
     command
         What to type in a clone, at that commit, to get this page again.
+    stored
+        Which stored results the page reads, and what makes the like; empty where it reads none.
     """
 
     page: str
@@ -249,6 +251,7 @@ class Provenance:
     device: str
     system: str
     command: str
+    stored: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold."""
@@ -269,6 +272,7 @@ class Provenance:
             "Tier": self.tier,
             "Run": f"{self.started[:16].replace('T', ' ')} UTC, {_duration(self.seconds)}",
             "Device": f"{self.device} ({self.system})",
+            **({"Stored runs": self.stored} if self.stored else {}),
             "Seeds": _list(seeds, self.changed) or "none among the parameters",
             "Parameters": _list(rest, self.changed) or "none",
             "Versions": main,

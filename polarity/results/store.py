@@ -107,6 +107,10 @@ class Store:
         _sync(self.folder)
         return target
 
+    def files(self) -> list[Path]:
+        """Return the shards, in the order of their names."""
+        return sorted(self.folder.glob(f"*{SUFFIX}"))
+
     def keys(self) -> set[str]:
         """Return the keys of all readable runs."""
         return {run.key for run in self.runs()}
@@ -244,7 +248,7 @@ class Store:
     def _shards(self) -> Iterator[tuple[Path, list[Run]]]:
         if not self.folder.is_dir():
             return
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+        for path in self.files():
             try:
                 status = path.stat()
                 stamp = (path.name, status.st_size, status.st_mtime_ns)

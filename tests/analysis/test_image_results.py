@@ -1,5 +1,6 @@
 """Which runs a page shows: grouped by what they share, the paper's tier first."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from polarity.analysis.image_results import (
     nothing,
     precisions,
     shown,
+    stored_runs,
 )
 from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, ImagesProtocol
 from polarity.results import Run, Store
@@ -89,6 +91,20 @@ def test_the_papers_tier_comes_first_and_smoke_never(store):
     assert shown(store, "fashion_mnist", "smoke")[0].tier == "smoke"
     with pytest.raises(ValueError, match="tier must be one of best, paper, reduced, smoke"):
         shown(store, "fashion_mnist", "live")
+
+
+def test_stored_runs_are_named_with_what_makes_the_like(store):
+    assert stored_runs(store, None) == ""
+    path = store.add(run(REDUCED, 100, 0, "frozen_in_polarity"))
+    store.add(run(REDUCED, 250, 3, "fluid_rand_polarity"))
+    (experiment,) = experiments(store, "fashion_mnist")
+    said = stored_runs(store, experiment)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert f"{path.name} (SHA-256 {digest})" in said and said.count("SHA-256") == 2
+    assert said.endswith(
+        "python -m polarity.sweep images --dataset fashion_mnist --tier reduced "
+        "--precision float32 --donor tiny_imagenet_64 --trials 4 --sizes 100 250"
+    )
 
 
 def test_runs_without_a_donor_serve_beside_each(store):

@@ -236,7 +236,7 @@ def small_figure() -> Figure:
 def test_a_figure_is_stored_with_its_data_description_and_origin(
     shown: list[tuple[dict[str, str], dict[str, Any]]],
 ) -> None:
-    Page("small").figure("fig1a", small_figure(), "One line.", wide=True)
+    Page("small").figure("fig1a", small_figure(), "One line.")
     (data, metadata) = shown[0]
     assert data["image/svg+xml"].startswith("<svg ")
     stored = metadata["polarity"]["figure"]
@@ -248,10 +248,32 @@ def test_a_figure_is_stored_with_its_data_description_and_origin(
         ",frozen,line,,2,0.25,epoch,error (%)\n"
     )
     assert stored["sha256"] == hashlib.sha256(stored["csv"].encode()).hexdigest()
-    assert (stored["page"], stored["tier"], stored["wide"]) == ("small", "live", True)
+    assert (stored["page"], stored["tier"]) == ("small", "live")
     assert stored["command"].startswith("papermill jt://book/small.md")
     assert stored["device"] and stored["seconds"] >= 0 and stored["drawn"]
     json.dumps(stored)
+
+
+def test_stored_results_are_named_by_figures_and_card(
+    shown: list[tuple[dict[str, str], dict[str, Any]]], displayed: list[Any], tmp_path: Path
+) -> None:
+    page = Page("small")
+    page.rests_on("from runs.parquet")
+    page.figure("fig1a", small_figure(), "One line.")
+    page.provenance()
+    assert shown[0][1]["polarity"]["figure"]["stored"] == "from runs.parquet"
+    assert displayed[-1].stored == "from runs.parquet"
+    assert "Stored runs: from runs.parquet" in str(displayed[-1])
+
+
+def test_what_takes_from_other_pages_is_repeated_by_the_builder(
+    displayed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for handed in ("[]", '["xor5d-0.ipynb"]'):
+        monkeypatch.setenv(page_module.EXECUTED, handed)
+        Page("small").provenance()
+    alone, together = (card.command for card in displayed)
+    assert alone.startswith("papermill") and together == "make book"
 
 
 def test_a_figure_needs_a_name_of_its_own_and_words(
