@@ -85,7 +85,10 @@ class Claim:
         return tuple(dict.fromkeys(found))
 
 
-_DRAWS = "median over independent draws of the data, with the range of the central 95 % of draws"
+_DRAWS = (
+    "median over independent draws of the data, with the range of the central 95 % of draws (of "
+    "fewer than 40, from the lowest to the highest)"
+)
 
 _PAIRS = (
     "median over all pairs of networks (same n, trial, start and batches), with its "

@@ -127,10 +127,8 @@ def stored_runs(store: Store, experiment: Experiment | None) -> str:
     hours = sum(float(str(run.info.get("seconds", 0))) for run in runs) / 3600
     sizes = sorted({int(run.identity["n_train"]) for run in runs})
     trials = 1 + max(int(run.identity["trial"]) for run in runs)
-    options = " ".join(
-        f"--{name} {experiment.settings[name]}"
-        for name in ("dataset", "tier", "precision", "donor")
-    )
+    shared = ("dataset", "tier", "precision", "donor")
+    options = " ".join(f"--{name} {experiment.settings[name]}" for name in shared)
     command = (
         f"python -m polarity.sweep images {options} --trials {trials} "
         f"--sizes {' '.join(map(str, sizes))}"

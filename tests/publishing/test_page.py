@@ -262,8 +262,9 @@ def test_stored_results_are_named_by_figures_and_card(
     page.figure("fig1a", small_figure(), "One line.")
     page.provenance()
     assert shown[0][1]["polarity"]["figure"]["stored"] == "from runs.parquet"
-    assert displayed[-1].stored == "from runs.parquet"
-    assert "Stored runs: from runs.parquet" in str(displayed[-1])
+    card = displayed[-1][0]
+    assert card.stored == "from runs.parquet"
+    assert "Stored runs: from runs.parquet" in str(card)
 
 
 def test_what_takes_from_other_pages_is_repeated_by_the_builder(
@@ -272,7 +273,7 @@ def test_what_takes_from_other_pages_is_repeated_by_the_builder(
     for handed in ("[]", '["xor5d-0.ipynb"]'):
         monkeypatch.setenv(page_module.EXECUTED, handed)
         Page("small").provenance()
-    alone, together = (card.command for card in displayed)
+    alone, together = (card.command for card, _ in displayed)
     assert alone.startswith("papermill") and together == "make book"
 
 
