@@ -7,6 +7,7 @@ the package's own back ends: far less than one reset (up to 1e-3) or one step of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,23 @@ def test_an_unknown_rule_is_refused(page: Page) -> None:
         " catch (e) {return String(e)}}"
     )
     assert message == "RangeError: rule must be one of posRand,posCon,zero,flip, got none"
+
+
+RUNS = """
+(seeds) => seeds.map((seed) => {
+  const run = new Polarity.Experiment({units: 20, samples: 72, lr: 0.03, rule: "posRand", seed});
+  while (run.epoch < Polarity.EPOCHS) run.step();
+  return [...run.errors.map((e) => e.at(-1)), ...run.reached.map((r) => r ?? Infinity)];
+})
+"""
+
+
+def test_the_first_run_is_a_typical_one(page: Page) -> None:
+    """Error and epochs of all three networks lie in the middle of what other seeds give."""
+    text = (ROOT / "book" / "playground.md").read_text()
+    first = int(re.findall(r'data-part="seed"[^>]* value="(\d+)"', text)[0])
+    seeds = [first, *range(40)]
+    shown, *others = np.array(page.evaluate(RUNS, seeds), float)
+    below = (np.array(others) < shown).mean(axis=0)
+    above = (np.array(others) > shown).mean(axis=0)
+    assert (below < 0.75).all() and (above < 0.75).all(), (below, above)
