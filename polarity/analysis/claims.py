@@ -504,7 +504,7 @@ def ledger(estimates: Mapping[str, Estimate]) -> pd.DataFrame:
                 "published": claim.published,
                 "ours": verdict.ours if verdict else "—",
                 "setting": verdict.setting if verdict else "",
-                "rule": claim.rule.describe(claim.spec),
+                "rule": claim.rule.place(claim.spec),
                 "verdict": verdict.outcome if verdict else "not measured",
             }
         )
@@ -516,7 +516,7 @@ _HEADINGS = {
     "statement": "Claim",
     "published": "Paper",
     "ours": "Here",
-    "rule": "Rule",
+    "rule": "Reproduced if the interval lies",
     "verdict": "Verdict",
 }
 

@@ -28,6 +28,10 @@ class Rule(Protocol):
         """The rule in words; ``spec`` formats its numbers."""
         ...
 
+    def place(self, spec: str) -> str:
+        """Where an interval must lie, in a few words."""
+        ...
+
     @property
     def region(self) -> tuple[float, float]:
         """Where an interval must lie: the lower and the upper end, which may be infinite."""
@@ -62,10 +66,14 @@ class Below:
         """See the class."""
         return (-math.inf, self.bound)
 
+    def place(self, spec: str) -> str:
+        """See the protocol."""
+        return f"below {_plain(self.bound, spec)}"
+
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
-            f"reproduced if the whole interval lies below {_plain(self.bound, spec)}, "
+            f"reproduced if the whole interval lies {self.place(spec)}, "
             "partly if only the value does, undecided if only a part of the interval does"
         )
 
@@ -87,10 +95,14 @@ class Above:
         """See the class."""
         return (self.bound, math.inf)
 
+    def place(self, spec: str) -> str:
+        """See the protocol."""
+        return f"above {_plain(self.bound, spec)}"
+
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
-            f"reproduced if the whole interval lies above {_plain(self.bound, spec)}, "
+            f"reproduced if the whole interval lies {self.place(spec)}, "
             "partly if only the value does, undecided if only a part of the interval does"
         )
 
@@ -113,10 +125,14 @@ class Within:
         """See the class."""
         return (-self.margin, self.margin)
 
+    def place(self, spec: str) -> str:
+        """See the protocol."""
+        return f"within ±{_plain(self.margin, spec)}"
+
     def describe(self, spec: str) -> str:
         """The rule in words."""
         return (
-            f"reproduced if the whole interval lies within ±{_plain(self.margin, spec)}, "
+            f"reproduced if the whole interval lies {self.place(spec)}, "
             "partly if only the value does, undecided if only a part of the interval does"
         )
 
@@ -141,6 +157,10 @@ class RatioLike:
     def region(self) -> tuple[float, float]:
         """See the class."""
         return (-math.inf, 1.0)
+
+    def place(self, spec: str) -> str:
+        """See the protocol."""
+        return f"around {_plain(self.published, spec)} and below {_plain(1.0, spec)}"
 
     def describe(self, spec: str) -> str:
         """The rule in words."""
@@ -171,6 +191,10 @@ class Equals:
     def region(self) -> tuple[float, float]:
         """See the class."""
         return (self.number, self.number)
+
+    def place(self, spec: str) -> str:
+        """See the protocol."""
+        return f"at {_plain(self.number, spec)}"
 
     def describe(self, spec: str) -> str:
         """The rule in words."""
