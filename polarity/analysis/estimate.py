@@ -49,8 +49,8 @@ class Estimate:
         What the value is and how the interval was made, in words for a caption.
     setting : str
         On what it was measured, where that is not the paper's own experiment: tier, donor, sizes,
-        trials. Empty where there is nothing to say; ends in :data:`SUBSTITUTE` where it was
-        another experiment than the paper's.
+        trials. Empty where there is nothing to say; ends in ``SUBSTITUTE`` where it was another
+        experiment than the paper's.
 
     Raises
     ------
