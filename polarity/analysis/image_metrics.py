@@ -219,7 +219,7 @@ def reach_note(curves: xr.Dataset, published: float) -> str:
         )
     return (
         f"The paper's threshold is {published:.0%}; no network of ours reaches even the lowest of "
-        f"its thresholds, {shown:.0%}, so panel B holds the paper's medians alone"
+        f"its thresholds, {shown:.0%}, so panels B and C have nothing to compare"
     )
 
 
