@@ -104,7 +104,8 @@ def test_all_pictures_are_there_when_the_page_is(
     body = far + figures(tmp_path, monkeypatch, 5.2, 5.3)
     assert 'loading="lazy"' in body
     open_page(tab, tmp_path, body)
-    assert tab.evaluate(LOADED) == [True, True]
+    # A busy machine takes its time; pictures that stay lazy never come, so far below.
+    tab.wait_for_function(f"() => ({LOADED})().every(Boolean)", timeout=10_000)
 
 
 def test_paper_has_no_switches_and_no_heading_alone(tab: Tab, tmp_path: Path) -> None:
