@@ -464,7 +464,7 @@ def judge(claim_id: str, estimate: Estimate) -> Verdict:
 
 
 def tally(outcomes: Iterable[str]) -> str:
-    """Count outcomes, in words.
+    """Count outcomes, ``"not measured"`` among them, in words.
 
     Examples
     --------
@@ -472,7 +472,8 @@ def tally(outcomes: Iterable[str]) -> str:
     '2 reproduced, 1 not reproduced'
     """
     counts = Counter(outcomes)
-    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+    known = [outcome for outcome in (*OUTCOMES, "not measured") if counts[outcome]]
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in known) or "none"
 
 
 def ledger(estimates: Mapping[str, Estimate]) -> pd.DataFrame:

@@ -127,11 +127,17 @@ def stored_runs(store: Store, experiment: Experiment | None) -> str:
     hours = sum(float(str(run.info.get("seconds", 0))) for run in runs) / 3600
     sizes = sorted({int(run.identity["n_train"]) for run in runs})
     trials = 1 + max(int(run.identity["trial"]) for run in runs)
-    shared = ("dataset", "tier", "precision", "donor")
-    options = " ".join(f"--{name} {experiment.settings[name]}" for name in shared)
+    shared = ("dataset", "tier", "epochs", "batch_size", "lr", "reset", "precision", "donor")
+    options = " ".join(
+        f"--{name.replace('_', '-')} {experiment.settings[name]}"
+        for name in shared
+        if experiment.settings[name] != ANY_DONOR
+    )
+    trained = {str(run.identity["condition"]) for run in runs}
+    conditions = [condition for condition in IMAGE_CONDITIONS if condition in trained]
     command = (
         f"python -m polarity.sweep images {options} --trials {trials} "
-        f"--sizes {' '.join(map(str, sizes))}"
+        f"--sizes {' '.join(map(str, sizes))} --conditions {' '.join(conditions)}"
     )
     return (
         f"from {' and '.join(files)}. {origin(runs)} {hours:.1f} hours of training. "

@@ -172,6 +172,15 @@ def test_the_papers_threshold_where_it_is_reached():
     assert im.within_reach(stuck, 0.80) == im.THRESHOLDS[0]
 
 
+def test_the_note_says_which_threshold_is_shown_and_why():
+    curves = image_curves()
+    assert im.reach_note(curves, 0.60) == "The paper's threshold is 60%, as here"
+    assert "no network of ours reaches it" in im.reach_note(curves, 0.85)
+    assert im.reach_note(curves, 0.85).endswith("that half of ours do, 60%")
+    stuck = image_curves(stuck=IMAGE_CONDITIONS)
+    assert "reaches even the lowest of its thresholds, 45%" in im.reach_note(stuck, 0.80)
+
+
 # --- Fig 3 ---------------------------------------------------------------------------------------
 
 

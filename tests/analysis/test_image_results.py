@@ -18,6 +18,7 @@ from polarity.analysis.image_results import (
 )
 from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, ImagesProtocol
 from polarity.results import Run, Store
+from polarity.sweep import main
 
 
 def run(protocol, n, trial, condition, data="original"):
@@ -93,7 +94,7 @@ def test_the_papers_tier_comes_first_and_smoke_never(store):
         shown(store, "fashion_mnist", "live")
 
 
-def test_stored_runs_are_named_with_what_makes_the_like(store):
+def test_stored_runs_are_named_with_what_makes_the_like(store, capsys):
     assert stored_runs(store, None) == ""
     path = store.add(run(REDUCED, 100, 0, "frozen_in_polarity"))
     store.add(run(REDUCED, 250, 3, "fluid_rand_polarity"))
@@ -101,10 +102,11 @@ def test_stored_runs_are_named_with_what_makes_the_like(store):
     said = stored_runs(store, experiment)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert f"{path.name} (SHA-256 {digest})" in said and said.count("SHA-256") == 2
-    assert said.endswith(
-        "python -m polarity.sweep images --dataset fashion_mnist --tier reduced "
-        "--precision float32 --donor tiny_imagenet_64 --trials 4 --sizes 100 250"
-    )
+    command = said.partition("python -m polarity.sweep ")[2]
+    assert command.endswith("100 250 --conditions frozen_in_polarity fluid_rand_polarity")
+    assert main([*command.split(), "--out", str(store.folder), "--dry-run"]) == 0
+    # Had it other settings, it would find none of these runs. (Donors here have a made-up digest.)
+    assert "15 of 16 runs are missing" in capsys.readouterr().out
 
 
 def test_runs_without_a_donor_serve_beside_each(store):
