@@ -523,9 +523,14 @@ _HEADINGS = {
 
 
 def ledger_html(estimates: Mapping[str, Estimate]) -> str:
-    """:func:`ledger` as an HTML table; every claim links to its card on its page."""
+    """:func:`ledger` as an HTML table; every claim links to its card on its page.
+
+    What a claim was measured on stands below the table, once for all that share it.
+    """
     rows = []
-    for row in ledger(estimates).itertuples():
+    table = ledger(estimates)
+    notes = {setting: f"{i}" for i, setting in enumerate(filter(None, table.setting.unique()), 1)}
+    for row in table.itertuples():
         claim = CLAIMS[str(row.claim)]
         css = CSS.get(str(row.verdict), "open")
         mark = MARK.get(str(row.verdict), "○")
@@ -534,7 +539,7 @@ def ledger_html(estimates: Mapping[str, Estimate]) -> str:
             f'<a href="{claim.page}.html#claim-{claim.id}">{cells["statement"]}</a>'
         )
         if row.setting:
-            cells["ours"] += f'<br><small class="claim-setting">{escape(str(row.setting))}</small>'
+            cells["ours"] += f" <sup>{notes[row.setting]}</sup>"
         cells["verdict"] = f"{mark} {cells['verdict']}"
         body = "".join(
             f'<td class="claim-{name}" data-label="{_HEADINGS[name]}">{cell}</td>'
@@ -543,4 +548,10 @@ def ledger_html(estimates: Mapping[str, Estimate]) -> str:
         rows.append(f'<tr class="claim-{css}">{body}</tr>')
     head = "".join(f'<th scope="col">{heading}</th>' for heading in _HEADINGS.values())
     body = "".join(rows)
-    return f'<table class="ledger"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    below = "".join(
+        f'<p class="claim-setting"><sup>{number}</sup> {escape(setting)}</p>'
+        for setting, number in notes.items()
+    )
+    return (
+        f'<table class="ledger"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}'
+    )

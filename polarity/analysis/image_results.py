@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,7 +17,7 @@ import xarray as xr
 from polarity._checks import one_of
 from polarity.networks import ARCHITECTURES
 from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS
-from polarity.results import Store, origin
+from polarity.results import Run, Store, origin
 from polarity.results.store import ANY_DONOR
 
 from .estimate import SUBSTITUTE
@@ -105,26 +105,45 @@ def origin_of(store: Store, experiment: Experiment | None) -> str:
     return origin(store.runs(**experiment.settings)) if experiment else ""
 
 
-def stored_runs(store: Store, experiment: Experiment | None) -> str:
-    """Name what holds an experiment's runs, when, where and how long they trained, and the command.
+def stored_runs(store: Store, *chosen: Experiment | None) -> str:
+    """Name what holds runs, when, where and how long they trained, and what trains the like.
 
-    For the card of a page that reads them. Returns the empty string for no experiment.
+    For the card of a page that reads them.
 
     Parameters
     ----------
     store
         Where the runs are.
-    experiment
-        Which; None for no runs.
+    chosen
+        Their experiments; None for no runs. Of several, no commands are named.
+
+    Returns
+    -------
+    str
+        A few sentences; empty where there are no runs.
     """
-    if experiment is None:
+    known = [experiment for experiment in chosen if experiment]
+    # Runs without a donor belong to several experiments.
+    runs = list({run.key: run for each in known for run in store.runs(**each.settings)}.values())
+    if not runs:
         return ""
-    runs = store.runs(**experiment.settings)
     files = [
         f"{path.name} (SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()})"
         for path in store.files()
     ]
     hours = sum(float(str(run.info.get("seconds", 0))) for run in runs) / 3600
+    command = _command(known[0], runs) if len(known) == 1 else f"{_SWEEP}, see --help"
+    return (
+        f"from {' and '.join(files)}. {origin(runs)} {hours:.1f} hours of training. "
+        f"The like is trained by: {command}"
+    )
+
+
+_SWEEP = "python -m polarity.sweep images"
+
+
+def _command(experiment: Experiment, runs: Sequence[Run]) -> str:
+    """Return the command that trains the runs of an experiment."""
     sizes = sorted({int(run.identity["n_train"]) for run in runs})
     trials = 1 + max(int(run.identity["trial"]) for run in runs)
     shared = ("dataset", "tier", "epochs", "batch_size", "lr", "reset", "precision", "donor")
@@ -135,13 +154,9 @@ def stored_runs(store: Store, experiment: Experiment | None) -> str:
     )
     trained = {str(run.identity["condition"]) for run in runs}
     conditions = [condition for condition in IMAGE_CONDITIONS if condition in trained]
-    command = (
-        f"python -m polarity.sweep images {options} --trials {trials} "
-        f"--sizes {' '.join(map(str, sizes))} --conditions {' '.join(conditions)}"
-    )
     return (
-        f"from {' and '.join(files)}. {origin(runs)} {hours:.1f} hours of training. "
-        f"The like is trained by: {command}"
+        f"{_SWEEP} {options} --trials {trials} --sizes {' '.join(map(str, sizes))} "
+        f"--conditions {' '.join(conditions)}"
     )
 
 
