@@ -114,7 +114,7 @@ def stored_runs(store: Store, *chosen: Experiment | None) -> str:
     ----------
     store
         Where the runs are.
-    chosen
+    *chosen
         Their experiments; None for no runs. Of several, no commands are named.
 
     Returns
