@@ -1,16 +1,18 @@
 """One training step of AlexNet: how near the device's matrix rate, and what the reset costs.
 
-They take turns within a round: a step (forward, backward, AdamW), the reset after it, the same
-reset as the paper's released code does it (every layer to NumPy and back after each batch), and a
-large matrix product as the device's own ceiling.
+They take turns within a round: a step (forward, backward, AdamW), the reset after it, on a
+processor the same reset without Numba, the same reset as the paper's released code does it (every
+layer to NumPy and back after each batch), and a large matrix product as the device's own ceiling.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polarity import FreezeSGD, PolarityTemplate
+from polarity.core import reset
 from polarity.networks import ARCHITECTURES, alexnet, forward_operations, initialise_
 
 from .measure import Spread, seconds
@@ -34,9 +37,9 @@ class Step:
     ----------
     bare
         Seconds of a step without a reset.
-    reset, released
-        Seconds of one reset of all layers on weights that have just taken a step: ours, and the
-        released code's way.
+    reset, interpreted, released
+        Seconds of one reset of all layers on weights that have just taken a step: ours, ours on a
+        processor without Numba (None on a GPU), and the released code's way.
     violators
         Share of the weights whose sign was wrong when ours reset them.
     rate, ceiling
@@ -50,6 +53,7 @@ class Step:
     learning_rate: float
     bare: Spread
     reset: Spread
+    interpreted: Spread | None
     released: Spread
     violators: Spread
     rate: Spread
@@ -61,6 +65,13 @@ class Step:
         share = self.rate.median / self.ceiling.median
         cost, theirs = (100 * x.median / self.bare.median for x in (self.reset, self.released))
         floor = self.bare.median * share
+        without = []
+        if self.interpreted is not None:
+            without = [
+                f"  without Numba            {1e3 * self.interpreted.median:9.2f} ms, "
+                f"{100 * self.interpreted.median / self.bare.median:.1f} %, "
+                f"{self.interpreted.median / max(self.reset.median, 1e-9):.1f} times"
+            ]
         return [
             f"{self.architecture}, batch {self.batch}, {self.precision}, "
             f"learning rate {self.learning_rate:g}, on {self.device}",
@@ -70,6 +81,7 @@ class Step:
             f"  our reset adds           {1e3 * self.reset.median:9.2f} ms, {cost:.1f} % of the "
             f"step (quartiles {1e3 * self.reset.low:.2f} to {1e3 * self.reset.high:.2f}), with "
             f"{self.violators.median:.1%} of the weights to reset",
+            *without,
             f"  the released code's way  {1e3 * self.released.median:9.2f} ms, {theirs:.0f} %, "
             f"{self.released.median / max(self.reset.median, 1e-9):.0f} times ours",
         ]
@@ -130,6 +142,10 @@ def measure_step(
         freeze._reset_layers()
         _wait(device)
 
+    def interpreted() -> None:
+        with mock.patch.object(reset, "_search", lambda: reset._differing):
+            ours()
+
     def restart() -> None:
         nonlocal resets
         ours()
@@ -148,7 +164,7 @@ def measure_step(
         torch.mm(a, b)
         _wait(device)
 
-    took: dict[str, list[float]] = {"bare": [], "ours": [], "released": [], "product": []}
+    took: defaultdict[str, list[float]] = defaultdict(list)
 
     def queued(also_reset: bool) -> float:
         """Seconds of a step among many: the host queues them and never waits in between."""
@@ -168,7 +184,11 @@ def measure_step(
             restart()
             times = {"bare": bare, "ours": queued(also_reset=True) - bare}
         else:
-            times = {"bare": seconds(step), "ours": _after(step, ours, before=restart)}
+            times = {
+                "bare": seconds(step),
+                "interpreted": _after(step, interpreted, before=restart),
+                "ours": _after(step, ours, before=restart),
+            }
         times |= {
             "released": _after(step, released),
             "product": seconds(product),
@@ -181,7 +201,10 @@ def measure_step(
     operations = 3 * forward_operations(architecture) * batch
     return Step(
         architecture, batch, precision, _name(device), learning_rate,
-        *(Spread.of(took[name]) for name in ("bare", "ours", "released")),
+        Spread.of(took["bare"]),
+        Spread.of(took["ours"]),
+        Spread.of(took["interpreted"]) if took["interpreted"] else None,
+        Spread.of(took["released"]),
         Spread.of(shares),
         Spread.of([operations / t for t in took["bare"]]),
         Spread.of([2 * size**3 / t for t in took["product"]]),

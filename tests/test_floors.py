@@ -39,7 +39,10 @@ FLOORS: dict[str, int] = {
     "polarity.publishing": 4,
 }
 CORE_NEEDS = {"torch", "numpy", "safetensors", "polarity", *sys.stdlib_module_names}
-OPTIONAL = {"polarity.core.fused": {"triton"}}  # imported where there is a GPU and Triton
+OPTIONAL = {  # imported where they are installed, and needed
+    "polarity.core.fused": {"triton"},
+    "polarity.core.search": {"numba"},
+}
 
 
 def name_of(path: Path) -> str:

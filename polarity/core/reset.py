@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeAlias
@@ -33,8 +34,10 @@ _BITS = {
     torch.float64: torch.int64,
 }
 _BLOCK = 1 << 18  # weights: what is held of a block stays in a cache
+_LARGE = 1 << 20  # weights: NumPy searches a smaller layer in less than a millisecond
 
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
+Search: TypeAlias = Callable[[Integers, Integers], tuple[Integers, Integers, Integers]]
 Rule: TypeAlias = Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor]
 """``rule(weight, template, epsilon, generator)`` -> replacements, broadcastable to ``weight``.
 
@@ -181,11 +184,14 @@ def reset_(
     Afterwards no weight violates the template. NaN stays NaN; all other weights keep their bits.
 
     On a processor only the violators are worked on, in row order (a layer that is not contiguous
-    is copied for it). On an accelerator the whole layer is, because counting the violators would
-    make the host wait; ``posRand`` then draws for every weight. On a GPU with Triton that is one
-    pass over the layer, if weight and template are dense and of the same strides, and the template
-    is int8 (``polarity.core.fused``). Hence the stream of draws differs between devices, as
-    torch's generators do anyway.
+    is copied for it). Large layers are searched for them by a compiled function where Numba is
+    installed (``polarity.core.search``), which changes the time and nothing else.
+
+    On an accelerator the whole layer is worked on, because counting the violators would make the
+    host wait; ``posRand`` then draws for every weight. On a GPU with Triton that is one pass over
+    the layer, if weight and template are dense and of the same strides, and the template is int8
+    (``polarity.core.fused``). Hence the stream of draws differs between devices, as torch's
+    generators do anyway.
 
     Examples
     --------
@@ -215,20 +221,38 @@ def _fused() -> ModuleType | None:
     """Return the kernel's module where there is Triton, and a GPU that it compiles for."""
     if not (torch.cuda.is_available() and find_spec("triton")):
         return None
-    try:
-        from . import fused
 
-        probe = torch.ones(1, device="cuda")
-        fused.reset_layer(probe, probe.to(torch.int8), "zero", 1.0, None)
+    def probe(fused: ModuleType) -> None:
+        weight = torch.ones(1, device="cuda")
+        fused.reset_layer(weight, weight.to(torch.int8), "zero", 1.0, None)
+
+    slower = "Triton cannot compile the reset here, so torch does it, several times slower"
+    return _compiled("fused", probe, slower)
+
+
+@cache
+def _search() -> Search:
+    """Return the compiled search where there is Numba, and a processor that it compiles for."""
+    if not find_spec("numba"):
+        return _differing
+
+    def probe(search: ModuleType) -> None:
+        search.differing(np.zeros(1, np.int32), np.zeros(1, np.int8))
+
+    slower = "Numba cannot compile the search for violators here, so NumPy does, in twice the time"
+    search = _compiled("search", probe, slower)
+    return search.differing if search else _differing
+
+
+def _compiled(name: str, probe: Callable[[ModuleType], None], slower: str) -> ModuleType | None:
+    """Return a module of this package that compiles; None, and a warning, if it cannot."""
+    try:
+        module = import_module(f"polarity.core.{name}")
+        probe(module)
     except Exception as error:  # of many kinds: old GPUs, no C compiler, an unwritable cache
-        warnings.warn(
-            "Triton cannot compile the reset here, so torch's operations do it, several times "
-            f"slower: {error}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warnings.warn(f"{slower}: {error}", RuntimeWarning, stacklevel=2)
         return None
-    return fused
+    return module
 
 
 def _reset_unseen(
@@ -246,18 +270,17 @@ def _reset_few(
 ) -> Tensor:
     """Reset the violators of a layer on a processor, in row order."""
     flat, entries = weight.contiguous().view(-1), template.contiguous().view(-1).to(torch.int8)
-    bits = flat.view(_BITS[weight.dtype]).numpy()  # because NumPy knows no bfloat16
-    at, found, signs = _differing(bits, entries.numpy())
+    bits = flat.view(_BITS[weight.dtype])  # because NumPy knows no bfloat16
+    search = _search() if len(bits) >= _LARGE else _differing
+    at, found, signs = search(bits.numpy(), entries.numpy())
     values = torch.from_numpy(found).view(weight.dtype)
     entries = torch.from_numpy(signs).to(weight.dtype)
     wrong = violators(values, entries)
     if not wrong.all():
         at, values, entries = at[wrong.numpy()], values[wrong], entries[wrong]
     new = rule(values, entries, epsilon, generator).expand(len(at)).contiguous()
-    bits[at] = new.view(_BITS[weight.dtype]).numpy()  # in half the time that torch takes for it
-    if weight.is_contiguous():
-        torch.autograd.graph.increment_version(weight)  # autograd does not see what NumPy writes
-    else:
+    bits.index_copy_(0, torch.from_numpy(at), new.view(bits.dtype))
+    if not weight.is_contiguous():
         weight.copy_(flat.view(weight.shape))
     return torch.tensor(len(at))
 

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from polarity import RESET_RULES, reset_
-from polarity.core import reset
+from polarity.core import reset, search
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 EPSILON = 1e-3
@@ -312,6 +312,54 @@ def test_the_way_of_accelerators_agrees(rule: str, dtype: torch.dtype) -> None:
         assert float(unseen[wrong].abs().max()) <= EPSILON
     else:
         torch.testing.assert_close(few, unseen, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-3, 0.5, 1.0])
+@pytest.mark.parametrize("size", [0, 1, 7, 8, search._PIECE - 1, search._PIECE + 9, 1 << 20])
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.int64])
+def test_the_compiled_search_finds_what_numpy_finds(kind: type, size: int, share: float) -> None:
+    draws = np.random.default_rng(size)
+    limits = np.iinfo(kind)
+    signs = draws.integers(-1, 2, size, dtype=np.int8)
+    bits = draws.integers(0, limits.max, size, dtype=kind, endpoint=True)
+    other = draws.random(size) < share
+    bits[(signs < 0) != other] += limits.min  # the sign bit
+    expected = reset._differing(bits, signs)
+    found = search.differing(bits, signs)
+    assert len(expected[0]) == other.sum()
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@every_rule
+def test_numba_changes_no_result(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reset._search() is search.differing
+    before, template = case((1024, 1025))
+    assert before.numel() > reset._LARGE
+    compiled, plain = before.clone(), before.clone()
+    count = reset_(compiled, template, rule, EPSILON, torch.Generator().manual_seed(0))
+    reset._search.cache_clear()
+    monkeypatch.setattr(reset, "find_spec", lambda name: None)
+    assert reset._search() is reset._differing
+    assert reset_(plain, template, rule, EPSILON, torch.Generator().manual_seed(0)) == count
+    reset._search.cache_clear()
+    assert torch.equal(compiled, plain)
+
+
+def test_where_numba_cannot_compile_a_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def differing(*_: object) -> None:
+        raise RuntimeError("cannot cache function")
+
+    monkeypatch.setattr(search, "differing", differing)
+    reset._search.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match="twice the time: cannot cache function"):
+            weight = -torch.ones(reset._LARGE)
+            count = reset_(weight, torch.ones(reset._LARGE, dtype=torch.int8), "flip")
+        assert count == reset._LARGE and weight.min() == 1
+    finally:
+        reset._search.cache_clear()
 
 
 def test_where_triton_cannot_compile_a_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
