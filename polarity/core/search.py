@@ -12,14 +12,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from .reset import Integers
+
 __all__ = ["differing"]
 
 _PIECE = 1 << 12  # weights whose flags stay in the fastest cache
 _WORD = 8  # flags that are looked at together
 
 
-@njit(nogil=True, cache=True)
-def differing(bits, signs):  # type: ignore[no-untyped-def]  # pragma: no cover (compiled)
+def differing(bits: Integers, signs: Integers) -> tuple[Integers, Integers, Integers]:
     """Return where the sign bits of a flat layer and its template differ, and both entries there.
 
     Parameters
@@ -33,7 +34,21 @@ def differing(bits, signs):  # type: ignore[no-untyped-def]  # pragma: no cover 
     -------
     tuple of three arrays
         Places, ascending; bits; entries.
+
+    Examples
+    --------
+    >>> bits = np.array([-0.3, 0.2, -0.7], np.float32).view(np.int32)
+    >>> places, _, entries = differing(bits, np.array([1, 1, -1], np.int8))
+    >>> places, entries
+    (array([0]), array([1], dtype=int8))
     """
+    found: tuple[Integers, Integers, Integers] = _search(bits, signs)
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _search(bits, signs):  # type: ignore[no-untyped-def]  # pragma: no cover (compiled)
+    """Search in one pass, a piece of the layer at a time."""
     flags = np.zeros(_PIECE, np.bool_)
     words = flags.view(np.uint64)
     hits = np.empty(_PIECE // _WORD, np.int64)
