@@ -15,32 +15,48 @@ from torch import Tensor
 __all__ = ["fits", "reset_layer"]
 
 RULES = {"posRand": 0, "posCon": 1, "zero": 2, "flip": 3}
-BLOCK = 4096  # weights a program
+LANES = 1024  # weights that are worked on together; a program does so four times
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _reset(  # type: ignore[no-untyped-def]
-    weight, template, count, seed, n, epsilon, tiny, rule: tl.constexpr, block: tl.constexpr
+    weight, template, count, seed, n, epsilon, tiny, rule: tl.constexpr, lanes: tl.constexpr
 ):
-    at = tl.program_id(0) * block + tl.arange(0, block)
+    program, lane = tl.program_id(0), tl.arange(0, lanes)
+    # Philox by the weight's place: which program draws does not matter. One round of it gives four
+    # draws, and is most of the arithmetic.
+    if rule == 0:
+        r0, r1, r2, r3 = tl.rand4x(tl.load(seed), program * lanes + lane)
+    else:
+        r0, r1, r2, r3 = 0.0, 0.0, 0.0, 0.0
+    at = program * 4 * lanes + lane
+    wrong = _reset_lanes(weight, template, n, epsilon, tiny, rule, at, r0)
+    wrong += _reset_lanes(weight, template, n, epsilon, tiny, rule, at + lanes, r1)
+    wrong += _reset_lanes(weight, template, n, epsilon, tiny, rule, at + 2 * lanes, r2)
+    wrong += _reset_lanes(weight, template, n, epsilon, tiny, rule, at + 3 * lanes, r3)
+    tl.atomic_add(count, tl.sum(wrong).to(tl.int64))
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _reset_lanes(  # type: ignore[no-untyped-def]
+    weight, template, n, epsilon, tiny, rule: tl.constexpr, at, draw
+):
     inside = at < n
-    w = tl.load(weight + at, mask=inside, other=0.0)
+    w = tl.load(weight + at, mask=inside, other=0.0).to(tl.float32)  # exact, for all three dtypes
     entry = tl.load(template + at, mask=inside, other=0)
-    sign = entry.to(w.dtype)
+    sign = entry.to(tl.float32)
     # NaN and 0 violate nothing, nor does anything where the template is 0.
     wrong = ((entry > 0) & (w < 0)) | ((entry < 0) & (w > 0))
     if rule == 0:
-        # Philox by the weight's place: which program draws does not matter.
-        draw = tl.rand(tl.load(seed), at)
-        new = (draw * (epsilon - tiny) + tiny).to(w.dtype) * sign
+        new = (draw * (epsilon - tiny) + tiny) * sign
     elif rule == 1:
         new = sign * epsilon
     elif rule == 2:
         new = tl.zeros_like(w)
     else:
         new = -w
-    tl.store(weight + at, new.to(w.dtype), mask=wrong)
-    tl.atomic_add(count, tl.sum(wrong.to(tl.int64)))
+    tl.store(weight + at, new.to(weight.dtype.element_ty), mask=wrong)
+    return wrong.to(tl.int32)
 
 
 def reset_layer(
@@ -73,10 +89,10 @@ def reset_layer(
         seed = torch.randint(high, (), device=weight.device, generator=generator)
     n = weight.numel()
     if n:
-        with torch.cuda.device(weight.device):
-            _reset[(triton.cdiv(n, BLOCK),)](
+        with torch.cuda.device_of(weight):
+            _reset[(triton.cdiv(n, 4 * LANES),)](
                 weight, template, count, seed, n, epsilon, torch.finfo(weight.dtype).tiny,
-                rule=RULES[rule], block=BLOCK,
+                rule=RULES[rule], lanes=LANES,
             )  # fmt: skip
     return count
 

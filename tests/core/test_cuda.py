@@ -4,58 +4,28 @@ from __future__ import annotations
 
 import pytest
 import torch
+from one_pass import DTYPES, SHAPES, agrees, layer
 
-from polarity import FreezeSGD, PolarityTemplate
-from polarity.core.reset import RESET_RULES, _reset_unseen, reset_, violators
+from polarity import RESET_RULES, FreezeSGD, PolarityTemplate, reset_
 from polarity.networks import alexnet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
-SHAPES = [(10007,), (3, 5), (64, 3, 11, 11), (1,), (0, 4), (4096, 1000)]
 
-
-def layer(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator("cuda").manual_seed(len(shape))
-    weight = torch.randn(shape, device="cuda", generator=generator).to(dtype)
-    signs = torch.randint(-1, 2, shape, device="cuda", generator=generator, dtype=torch.int8)
-    if weight.numel() > 9:
-        weight.view(-1)[:4] = torch.tensor([float("nan"), 0.0, -0.0, float("-inf")]).to(weight)
-    return weight, signs
-
-
-def bits(x: torch.Tensor) -> torch.Tensor:
-    return x.view({2: torch.int16, 4: torch.int32}[x.element_size()])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rule", RESET_RULES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_one_pass_equals_torch_operations(
     shape: tuple[int, ...], rule: str, dtype: torch.dtype
 ) -> None:
-    weight, signs = layer(shape, dtype)
-    wrong = violators(weight, signs.to(dtype))
-    expected = weight.clone()
-    count = _reset_unseen(expected, signs, RESET_RULES[rule], 1e-3, None)
-    before = weight.clone()
-    assert int(reset_(weight, signs, rule, 1e-3)) == int(count) == int(wrong.sum())
-    assert torch.equal(bits(weight)[~wrong], bits(before)[~wrong])
-    assert not violators(weight, signs.to(dtype)).any()
-    if rule != "posRand":
-        assert torch.equal(weight[wrong], expected[wrong])
-        return
-    drawn = (weight * signs)[wrong].float()
-    assert ((drawn >= torch.finfo(dtype).tiny) & (drawn <= 1.001e-3)).all()
-    if len(drawn) > 1000:
-        assert abs(float(drawn.mean()) - 5e-4) < 5e-5
-        assert abs(float(drawn.std()) - 1e-3 / 12**0.5) < 5e-5
+    agrees(reset_, rule, *layer(shape, dtype, "cuda"))
 
 
 def test_draws_follow_the_generator() -> None:
     def drawn(seed: int, times: int) -> torch.Tensor:
         generator = torch.Generator("cuda").manual_seed(seed)
         for _ in range(times):
-            weight, signs = layer((4096,), torch.float32)
+            weight, signs = layer((4096,), torch.float32, "cuda")
             reset_(weight, signs, "posRand", 1e-3, generator)
         return torch.nan_to_num(weight)
 
