@@ -308,7 +308,8 @@ def precisions(store: Store, dataset: str) -> pd.DataFrame:
                     }
                 )
     columns = ["tier", "condition", "n_train", "trial", "float32", "bf16", "spread"]
-    return pd.DataFrame(rows, columns=columns)
+    numbers = dict.fromkeys(columns[2:4], int) | dict.fromkeys(columns[4:], float)
+    return pd.DataFrame(rows, columns=columns).astype(numbers)  # numbers, even where there are none
 
 
 def _accuracy(store: Store, donor: str) -> float:
