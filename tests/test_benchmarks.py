@@ -27,8 +27,11 @@ def test_the_released_codes_way_resets_the_same_weights() -> None:
 
 def test_a_step_is_measured() -> None:
     step = measure_step("alexnet_64", 2, "float32", "cpu", rounds=1)
-    assert all(x.median > 0 for x in (step.rate, step.ceiling, step.reset, step.released))
-    assert len(step.lines) == 5 and "the released code's way" in step.lines[-1]
+    assert step.interpreted
+    found = (step.rate, step.ceiling, step.reset, step.interpreted, step.released)
+    assert all(x.median > 0 for x in found)
+    assert len(step.lines) == 6 and "without Numba" in step.lines[-2]
+    assert "the released code's way" in step.lines[-1]
 
 
 def test_template_files_are_measured() -> None:
