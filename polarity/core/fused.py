@@ -23,8 +23,8 @@ def _reset(  # type: ignore[no-untyped-def]
     weight, template, count, seed, n, epsilon, tiny, rule: tl.constexpr, lanes: tl.constexpr
 ):
     program, lane = tl.program_id(0), tl.arange(0, lanes)
-    # Philox by the weight's place: which program draws does not matter. One round of it gives four
-    # draws, and is most of the arithmetic.
+    # Philox by the weights' place: which program draws does not matter. Called once it gives four
+    # draws, and it is most of the arithmetic.
     if rule == 0:
         r0, r1, r2, r3 = tl.rand4x(tl.load(seed), program * lanes + lane)
     else:

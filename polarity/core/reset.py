@@ -239,7 +239,7 @@ def _search() -> Search:
     def probe(search: ModuleType) -> None:
         search.differing(np.zeros(1, np.int32), np.zeros(1, np.int8))
 
-    slower = "Numba cannot compile the search for violators here, so NumPy does, in twice the time"
+    slower = "Numba cannot compile the search for violators here, so NumPy does, more slowly"
     search = _compiled("search", probe, slower)
     return search.differing if search else _differing
 

@@ -60,7 +60,7 @@ def _search(bits, signs):  # type: ignore[no-untyped-def]  # pragma: no cover (c
         for i in range(here.size):  # becomes vectors
             flags[i] = (here[i] < 0) != (there[i] < 0)
         flags[here.size :] = False
-        # No branches from here on: a processor would guess them wrong.
+        # No branch on a flag from here on: a processor would guess too many of them wrong.
         n_hits = 0
         for word in range(words.size):
             hits[n_hits] = word

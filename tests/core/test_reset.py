@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import types
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -332,7 +333,16 @@ def test_the_compiled_search_finds_what_numpy_finds(kind: type, size: int, share
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.fixture
+def chosen_anew() -> Iterator[None]:
+    """Which search there is is asked again, in this test and after it."""
+    reset._search.cache_clear()
+    yield
+    reset._search.cache_clear()
+
+
 @every_rule
+@pytest.mark.usefixtures("chosen_anew")
 def test_numba_changes_no_result(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reset._search() is search.differing
     before, template = case((1024, 1025))
@@ -343,23 +353,19 @@ def test_numba_changes_no_result(rule: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(reset, "find_spec", lambda name: None)
     assert reset._search() is reset._differing
     assert reset_(plain, template, rule, EPSILON, torch.Generator().manual_seed(0)) == count
-    reset._search.cache_clear()
     assert torch.equal(compiled, plain)
 
 
+@pytest.mark.usefixtures("chosen_anew")
 def test_where_numba_cannot_compile_a_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def differing(*_: object) -> None:
         raise RuntimeError("cannot cache function")
 
     monkeypatch.setattr(search, "differing", differing)
-    reset._search.cache_clear()
-    try:
-        with pytest.warns(RuntimeWarning, match="twice the time: cannot cache function"):
-            weight = -torch.ones(reset._LARGE)
-            count = reset_(weight, torch.ones(reset._LARGE, dtype=torch.int8), "flip")
-        assert count == reset._LARGE and weight.min() == 1
-    finally:
-        reset._search.cache_clear()
+    with pytest.warns(RuntimeWarning, match="more slowly: cannot cache function"):
+        weight = -torch.ones(reset._LARGE)
+        count = reset_(weight, torch.ones(reset._LARGE, dtype=torch.int8), "flip")
+    assert count == reset._LARGE and weight.min() == 1
 
 
 def test_where_triton_cannot_compile_a_warning_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
