@@ -1,13 +1,17 @@
-"""What this machine is called, for results that say where they come from."""
+"""What this machine is called and what it can do: for results that say where they come from."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-__all__ = ["processor"]
+__all__ = ["matrix_rate", "processor"]
+
+SIDE = {"cpu": 768, "cuda": 4096}  # of a matrix that keeps the device busy, and no longer than needed
+PATIENCE = 0.2  # seconds
 
 
 def processor() -> str:
@@ -28,3 +32,32 @@ def processor() -> str:
         if asked.stdout.strip():
             return asked.stdout.strip()
     return platform.processor() or platform.machine()
+
+
+def matrix_rate(device: str, precision: str) -> float:
+    """Measure the operations a second of a matrix product: what a device can do at best.
+
+    A product takes milliseconds, and seconds where a processor without bfloat16 emulates it.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"`` or ``"cuda"``.
+    precision
+        ``"float32"`` or ``"bf16"``.
+    """
+    import torch  # here, since naming a machine needs none of it
+
+    def product(side: int) -> float:
+        began = time.perf_counter()
+        float((a[:side, :side] @ a[:side, :side])[0, 0])  # waits for the device
+        return time.perf_counter() - began
+
+    side = SIDE[device]
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a = torch.ones(side, side, dtype=dtype, device=device)
+    product(32)  # libraries are loaded
+    seconds = [product(side)]
+    while sum(seconds) < PATIENCE:
+        seconds.append(product(side))
+    return 2 * side**3 / min(seconds)

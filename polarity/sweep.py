@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from ._checks import whole_number
+from ._machine import matrix_rate
 from .networks import forward_operations
 from .protocols import IMAGE_CONDITIONS, IMAGE_SIZES, PRECISIONS, RESETS, ImagesProtocol
 from .results import Run, Store
@@ -34,7 +35,7 @@ Train = Callable[..., Run]
 CHANGES = ("sizes", "conditions", "trials", "epochs", "batch_size", "lr", "donor", "precision",
            "reset")  # fmt: skip
 UNITS = {"s": 1, "m": 60, "h": 3600}
-GUESS = {"cpu": 1e11, "cuda": 2e13}  # operations a second, until a run has been measured
+SHARE = 0.5  # of the device's matrix rate that a run is guessed to reach, until one is measured
 
 
 class Cell(NamedTuple):
@@ -137,14 +138,14 @@ class Costs:
     ----------
     protocol
         The runs' settings.
-    device
-        ``"cpu"`` or ``"cuda"``: for the first guess.
+    rate
+        Operations a second of the device at its best
+        (:func:`polarity._machine.matrix_rate`): for the first guess.
     """
 
-    def __init__(self, protocol: ImagesProtocol, device: str) -> None:
+    def __init__(self, protocol: ImagesProtocol, rate: float) -> None:
         self._protocol = protocol
-        rate = GUESS[device] * (4 if protocol.precision == "bf16" else 1)
-        self._guess = forward_operations(protocol.architecture) / rate
+        self._least = forward_operations(protocol.architecture) / rate
         self._seen: list[float] = []
 
     @property
@@ -156,9 +157,14 @@ class Costs:
         """Take note of a run of ``n`` training images and what it took."""
         self._seen.append(seconds / passes(self._protocol, n))
 
+    def possible(self, n: int, seconds: float) -> bool:
+        """Whether the device could do a run's operations in this time."""
+        return seconds >= passes(self._protocol, n) * self._least
+
     def seconds(self, cell: Cell) -> float:
         """Estimate a run's seconds."""
-        return passes(self._protocol, cell.n) * (median(self._seen) if self._seen else self._guess)
+        each = median(self._seen) if self._seen else self._least / SHARE
+        return passes(self._protocol, cell.n) * each
 
 
 def sweep(
@@ -215,7 +221,7 @@ def sweep(
     whole_number("jobs", jobs, at_least=1)
     began = time.monotonic()
     todo = missing(protocol, store, identity)
-    costs = costs or Costs(protocol, _kind(device))
+    costs = costs or Costs(protocol, _rate(device, protocol.precision))
     bar = tqdm(total=len(todo), desc="Runs", unit="run", disable=not progress)
 
     def affordable() -> Iterator[Any]:
@@ -246,12 +252,10 @@ def clock(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _kind(device: str) -> str:
-    if device != "auto":
-        return device
-    import torch
+def _rate(device: str, precision: str) -> float:
+    from .images.training import chosen_device
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return matrix_rate(chosen_device(device).type, precision)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -322,7 +326,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         protocol = _protocol(options)
         store = Store(options.out)
-        costs = Costs(protocol, _kind(options.device))
+        rate = _rate(options.device, protocol.precision)
+        costs = Costs(protocol, rate)
 
         def who(protocol: ImagesProtocol, n: int, trial: int, condition: str) -> dict[str, Any]:
             return identity(protocol, n, trial, condition, folder=options.data)
@@ -332,14 +337,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             architecture=protocol.architecture, precision=protocol.precision, n_val=protocol.n_val
         ):
             same = run.identity["epochs"] == protocol.epochs and run.info.get("device") == here
-            if same and "seconds" in run.info:
-                costs.learn(int(run.identity["n_train"]), float(run.info["seconds"]))
+            if not same or "seconds" not in run.info:
+                continue
+            n, seconds = int(run.identity["n_train"]), float(run.info["seconds"])
+            # Processors that share a maker's name may differ in their instructions.
+            if costs.possible(n, seconds):
+                costs.learn(n, seconds)
         todo = missing(protocol, store, who)
         total = sum(1 for _ in cells(protocol))
         cost = sum(costs.seconds(cell) for cell in todo) / options.jobs
         guess = f"a guess, no such run has been measured on {here}"
         basis = "measured" if costs.measured else guess
         print(f"{len(todo)} of {total} runs are missing in {store.folder}: {clock(cost)} ({basis})")
+        if todo and protocol.precision == "bf16":
+            slower = _rate(options.device, "float32") / rate
+            if slower > 1:
+                print(f"precision bf16 is {slower:.3g} times slower than float32 on {here}")
         if options.dry_run:
             for n in sorted(protocol.sizes):
                 count = sum(cell.n == n for cell in todo)

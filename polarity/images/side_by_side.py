@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 
 from .._checks import positive
-from ..protocols import ImagesProtocol
+from .._machine import matrix_rate
+from ..protocols import PRECISIONS, ImagesProtocol
 from .conditions import donor_of
 from .data import dataset
-from .training import Training
+from .training import Training, chosen_device
 
 __all__ = ["faster_precision", "train_side_by_side"]
 
@@ -108,17 +108,9 @@ def faster_precision(device: str = "auto") -> str:
     >>> faster_precision("cpu") in ("float32", "bf16")
     True
     """
-    place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    seconds = {}
-    for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
-        a = torch.ones(768, 768, dtype=dtype, device=place)
-        runs = []
-        for _ in range(4):
-            began = time.perf_counter()
-            float((a @ a)[0, 0])  # waits for the device
-            runs.append(time.perf_counter() - began)
-        seconds[name] = min(runs)
-    return "bf16" if seconds["bf16"] < 0.6 * seconds["float32"] else "float32"
+    kind = chosen_device(device).type
+    rates = {precision: matrix_rate(kind, precision) for precision in PRECISIONS}
+    return "bf16" if rates["bf16"] > 1.6 * rates["float32"] else "float32"
 
 
 def _empty(protocol: ImagesProtocol, n: int) -> xr.Dataset:

@@ -95,7 +95,7 @@ class Training:
         device: str = "auto",
     ) -> None:
         self.protocol = protocol
-        self.device = _device(device)
+        self.device = chosen_device(device)
         self.seeds = seeds(protocol, n, trial)
         self.data = data.first(n).to(self.device)
         self.test = test.first(protocol.n_val).to(self.device)
@@ -361,7 +361,8 @@ def train(
     )
 
 
-def _device(name: str) -> torch.device:
+def chosen_device(name: str) -> torch.device:
+    """Return the device that ``"auto"``, ``"cpu"`` or ``"cuda"`` stands for, if it is there."""
     one_of("device", name, ("auto", "cpu", "cuda"))
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device must be one that is there; there is no 'cuda' device")
@@ -383,7 +384,7 @@ def device_name(device: str | torch.device) -> str:
     ValueError
         If there is no such device.
     """
-    if _device(str(device)).type == "cuda":
+    if chosen_device(str(device)).type == "cuda":
         return torch.cuda.get_device_name()
     return f"{processor()}, {torch.get_num_threads()} threads"
 

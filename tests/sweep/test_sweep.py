@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+import polarity.images
+import polarity.sweep
 from polarity.images import device_name
+from polarity.networks import forward_operations
 from polarity.protocols import ImagesProtocol
 from polarity.results import Run, Store
-from polarity.sweep import Cell, Costs, cells, duration, main, missing, sweep
+from polarity.sweep import Cell, Costs, cells, duration, main, missing, passes, sweep
 
 PROTOCOL = ImagesProtocol.reduced(
     sizes=(250, 100),
@@ -90,7 +93,7 @@ def test_a_sweep_trains_what_is_missing_and_saves_each_run(tmp_path: Path) -> No
 
 
 def test_no_run_is_begun_that_would_not_fit(tmp_path: Path) -> None:
-    costs = Costs(PROTOCOL, "cpu")
+    costs = Costs(PROTOCOL, 1e11)
     costs.learn(100, 100.0)
     small, large = costs.seconds(Cell(100, 0, "")), costs.seconds(Cell(250, 0, ""))
     assert small == pytest.approx(100) and large > small
@@ -103,11 +106,18 @@ def test_no_run_is_begun_that_would_not_fit(tmp_path: Path) -> None:
 
 
 def test_costs_before_and_after_a_measurement() -> None:
-    costs = Costs(PROTOCOL, "cpu")
+    costs = Costs(PROTOCOL, 1e11)
     assert not costs.measured and 0 < costs.seconds(Cell(100, 0, "")) < 3600
     for seconds in (10.0, 1000.0, 20.0):
         costs.learn(100, seconds)
     assert costs.measured and costs.seconds(Cell(100, 0, "")) == pytest.approx(20.0)
+
+
+def test_what_a_device_cannot_have_done() -> None:
+    operations = forward_operations(PROTOCOL.architecture) * passes(PROTOCOL, 100)
+    costs = Costs(PROTOCOL, operations / 60)  # a run takes a minute at least
+    assert costs.possible(100, 61) and not costs.possible(100, 59) and not costs.possible(250, 61)
+    assert costs.seconds(Cell(100, 0, "")) >= 60
 
 
 def test_several_at_a_time(tmp_path: Path) -> None:
@@ -192,10 +202,9 @@ def test_a_full_disk_stops_the_sweep_and_keeps_what_there_is(
     assert sweep(PROTOCOL, store, train=pretend, identity=identity, progress=False).done == 6
 
 
-def test_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import polarity.images
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line, with neither images nor training."""
 
     def who(*args: Any, folder: Path | None = None) -> dict[str, Any]:
         return identity(*args)
@@ -203,6 +212,10 @@ def test_the_command_line(
     monkeypatch.setattr(polarity.images, "train", pretend)
     monkeypatch.setattr(polarity.images, "identity", who)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+
+@pytest.mark.usefixtures("pretended")
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "store"
     command = ["images", "--tier", "reduced", "--trials", "1", "--sizes", "100", "250"]
     command += ["--epochs", "2", "--out", str(out)]
@@ -217,15 +230,36 @@ def test_the_command_line(
     assert f"(a guess, no such run has been measured on {device_name('auto')})" in said
     assert "0 of 12 runs are missing" in (again := capsys.readouterr().out) and "a guess" in again
     for run in list(Store(out).runs()):
-        run.info["device"] = device_name("auto")
+        run.info.update(device=device_name("auto"), seconds=1e6)
         Store(tmp_path / "own").add(run)
-    assert main([*command[:-1], str(tmp_path / "own"), "--dry-run"]) == 0
-    assert "(measured)" in capsys.readouterr().out
+        run.info["seconds"] = 1e-3  # another machine of that name, with other instructions
+        Store(tmp_path / "named alike").add(run)
+    for name, basis in [("own", "(measured)"), ("named alike", "(a guess, ")]:
+        assert main([*command[:-1], str(tmp_path / name), "--dry-run"]) == 0
+        assert basis in capsys.readouterr().out
     assert main([*command[:5], "--epochs", "0"]) == 1
     assert "epochs must be at least 1, got 0" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["images", "--budget", "soon"])
     assert "--budget" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("pretended")
+@pytest.mark.parametrize(("bf16", "said"), [(4e8, "precision bf16 is 250 times slower"), (2e11, "")])
+def test_a_slow_precision_is_named(
+    bf16: float,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = {"float32": 1e11, "bf16": bf16}
+    monkeypatch.setattr(polarity.sweep, "matrix_rate", lambda _, precision: rates[precision])
+    for precision, expected in [("bf16", said), ("float32", "")]:
+        command = ["images", "--tier", "reduced", "--precision", precision, "--out", str(tmp_path)]
+        assert main([*command, "--dry-run"]) == 0
+        out = capsys.readouterr().out
+        assert expected in out and ("slower" in out) == bool(expected)
 
 
 def test_a_store_is_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
