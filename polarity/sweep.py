@@ -25,15 +25,15 @@ from typing import Any, NamedTuple
 
 from ._checks import whole_number
 from ._machine import matrix_rate
-from .networks import forward_operations
+from .networks import ARCHITECTURES, forward_operations
 from .protocols import IMAGE_CONDITIONS, IMAGE_SIZES, PRECISIONS, RESETS, ImagesProtocol
 from .results import Run, Store
 
 __all__ = ["Cell", "Outcome", "duration", "missing", "sweep"]
 
 Train = Callable[..., Run]
-CHANGES = ("sizes", "conditions", "trials", "epochs", "batch_size", "lr", "donor", "precision",
-           "reset")  # fmt: skip
+CHANGES = ("sizes", "conditions", "trials", "epochs", "batch_size", "lr", "architecture", "donor",
+           "precision", "reset", "n_val", "evaluate_every", "seed")  # fmt: skip
 UNITS = {"s": 1, "m": 60, "h": 3600}
 SHARE = 0.5  # of the device's matrix rate that a run is guessed to reach, until one is measured
 
@@ -266,6 +266,15 @@ def _protocol(options: argparse.Namespace) -> ImagesProtocol:
     changes: Mapping[str, Any] = {
         name: value for name in CHANGES if (value := getattr(options, name)) is not None
     }
+    if options.donor:
+        from .donors import donor
+
+        its = donor(options.donor, folder=options.data).architecture
+        changes = {"architecture": its, **changes}
+        if changes["architecture"] != its:
+            raise ValueError(
+                f"architecture must be {its}, the donor's; got {options.architecture}"
+            )
     if options.tier == "reduced":
         return ImagesProtocol.reduced(options.dataset, **changes)
     paper = ImagesProtocol(options.dataset, **changes)
@@ -305,8 +314,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--batch-size", type=int, help="images a step; the paper's 1000 is one step an epoch")
     add("--lr", type=float, help="Adam's learning rate")
     add("--donor", help="whose polarity: a name of `polarity.donors.DONORS`, or a template file")
+    add("--architecture", choices=tuple(ARCHITECTURES), help="default: the donor's")
     add("--precision", choices=PRECISIONS)
     add("--reset", choices=RESETS)
+    add("--n-val", type=int, help="test images of an evaluation")
+    add("--evaluate-every", type=int, metavar="EPOCHS", help="epochs between evaluations")
+    add("--seed", type=int, help="of starts, batches, dropout and posRand; default: 0")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--jobs", type=int, default=1, help="runs at a time")
     add("--budget", type=duration, default=float("inf"), help="stop within: 90s, 9m, 1.5h")
