@@ -139,8 +139,7 @@ class Costs:
     protocol
         The runs' settings.
     rate
-        Operations a second of the device at its best
-        (:func:`polarity._machine.matrix_rate`): for the first guess.
+        Operations a second of a matrix product, the device's best: for the first guess.
     """
 
     def __init__(self, protocol: ImagesProtocol, rate: float) -> None:

@@ -15,6 +15,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from polarity._checks import one_of
 from polarity.protocols import IMAGE_CONDITIONS
@@ -295,6 +296,7 @@ def learning_figure(
         ax.axis("off")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for ax in axes[:, 0]:
         ax.set_ylabel("validation error (%)")
     _legend(figure, present, curves, setting, False, ncols=3, count=False)

@@ -30,6 +30,7 @@ __all__ = [
     "POLARITY_CONDITIONS",
     "REFERENCE",
     "THRESHOLDS",
+    "dead_shares",
     "differences",
     "epochs_needed",
     "error",
@@ -120,6 +121,22 @@ def epochs_needed(curves: xr.Dataset, threshold: float) -> xr.DataArray:
 def trial_median(values: xr.DataArray) -> xr.DataArray:
     """Median over the trials that are not NaN, which may be infinite; NaN where there are none."""
     return quartiles(values, skipna=True).sel(quartile=50, drop=True)
+
+
+def dead_shares(curves: xr.Dataset, n_train: int) -> xr.DataArray:
+    """Median share of dead units over networks, before and after training.
+
+    Returns
+    -------
+    xarray.DataArray
+        Fractions, dims (condition, moment, hidden), of the conditions that were trained at
+        ``n_train``; coordinate ``networks``, how many there are of each.
+    """
+    counts = trial_counts(curves).sel(n_train=n_train, drop=True)
+    shares = trial_median(curves.dead.sel(n_train=n_train, drop=True))
+    return shares.assign_coords(networks=counts).sel(condition=counts > 0).transpose(
+        "condition", "moment", "hidden"
+    )
 
 
 def median_reached(epochs: xr.DataArray) -> xr.DataArray:

@@ -16,16 +16,18 @@ import xarray as xr
 
 from polarity._checks import one_of
 from polarity.networks import ARCHITECTURES
-from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS
+from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS, ImagesProtocol
 from polarity.results import Run, Store, origin
 from polarity.results.store import ANY_DONOR
 
+from .chance import chance_table
 from .estimate import SUBSTITUTE
-from .image_metrics import error, over_pairs, paired_error, paired_time, trial_counts
+from .image_metrics import dead_shares, error, over_pairs, paired_error, paired_time, trial_counts
 
 __all__ = [
     "Experiment",
     "curves_of",
+    "dead_units",
     "effects",
     "experiments",
     "nothing",
@@ -38,8 +40,10 @@ __all__ = [
 JUDGED = 6
 """Trials from which a confidence interval of a median can be had at all."""
 _SCRATCH = "fluid_rand_polarity"
-_EFFECTS = ["tier", "donor", "accuracy", "image_size", "batch_size", "steps", "precision",
-            "n_train", "pairs", "error", "time"]  # fmt: skip
+_SETTINGS = ["tier", "donor", "accuracy", "image_size", "batch_size", "steps", "precision",
+             "n_train"]  # fmt: skip
+_EFFECTS = [*_SETTINGS, "pairs", "error", "time"]
+_DEAD = [*_SETTINGS, "condition", "networks", "never_left", "error", "dead"]
 _VARIES = ("condition", "n_train", "trial", "donor", "donor_digest")
 
 
@@ -146,11 +150,15 @@ def _command(experiment: Experiment, runs: Sequence[Run]) -> str:
     """Return the command that trains the runs of an experiment."""
     sizes = sorted({int(run.identity["n_train"]) for run in runs})
     trials = 1 + max(int(run.identity["trial"]) for run in runs)
-    shared = ("dataset", "tier", "epochs", "batch_size", "lr", "reset", "precision", "donor")
+    settings = experiment.settings
+    shared = ["dataset", "tier", "epochs", "batch_size", "lr", "reset", "precision", "donor"]
+    usual = ImagesProtocol.reduced() if experiment.tier == "reduced" else ImagesProtocol()
+    rarer = ["architecture", "n_val", "evaluate_every", "seed"]
+    shared += [name for name in rarer if settings[name] != getattr(usual, name)]
     options = " ".join(
-        f"--{name.replace('_', '-')} {experiment.settings[name]}"
+        f"--{name.replace('_', '-')} {settings[name]}"
         for name in shared
-        if experiment.settings[name] != ANY_DONOR
+        if settings[name] != ANY_DONOR
     )
     trained = {str(run.identity["condition"]) for run in runs}
     conditions = [condition for condition in IMAGE_CONDITIONS if condition in trained]
@@ -246,28 +254,59 @@ def effects(
         curves = curves_of(store, experiment)
         errors = paired_error(curves, condition, baseline)
         times = paired_time(curves, condition, baseline)
-        settings = experiment.settings
-        batch, epochs = int(str(settings["batch_size"])), int(str(settings["epochs"]))
         for n in curves.n_train.values:
             pairs = int(errors.sel(n_train=n).notnull().sum())
             if not pairs:
                 continue
             rows.append(
-                {
-                    "tier": experiment.tier,
-                    "donor": experiment.donor,
-                    "accuracy": _accuracy(store, experiment.donor),
-                    "image_size": ARCHITECTURES[str(settings["architecture"])].image_size,
-                    "batch_size": batch,
-                    "steps": epochs * -(-int(n) // batch),
-                    "precision": settings["precision"],
-                    "n_train": int(n),
+                _described(store, experiment, int(n))
+                | {
                     "pairs": pairs,
                     "error": over_pairs(errors.sel(n_train=n)),
                     "time": over_pairs(times.sel(n_train=n)),
                 }
             )
     return pd.DataFrame(rows, columns=_EFFECTS)
+
+
+def dead_units(store: Store, dataset: str, n_train: int) -> pd.DataFrame:
+    """Return the share of units that die in every experiment: whose signs kill?
+
+    Parameters
+    ----------
+    store, dataset
+        Where to look, and for what.
+    n_train
+        Number of training images.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an experiment and condition; RAND conditions, which several donors share, once, with
+        the donor ``"none"``. Columns as those of :func:`effects` down to n_train, then condition,
+        networks, never_left (how many of them never left chance), error (median at convergence, a
+        fraction) and dead (:func:`~.image_metrics.dead_shares`, dims (moment, hidden)).
+    """
+    rows = {}
+    for experiment in experiments(store, dataset):
+        curves = curves_of(store, experiment)
+        if n_train not in curves.n_train:
+            continue
+        shares = dead_shares(curves, n_train)
+        table = chance_table(curves.sel(n_train=[n_train])).set_index("condition")
+        for condition in shares.condition.values:
+            described = _described(store, experiment, n_train)
+            if "_rand_" in condition:
+                described |= {"donor": ANY_DONOR, "accuracy": np.nan}
+            row = table.loc[condition]
+            rows[str([*described.values(), condition])] = described | {
+                "condition": str(condition),
+                "networks": int(row.trials),
+                "never_left": int(row.never_left),
+                "error": float(row["median"]),
+                "dead": shares.sel(condition=condition, drop=True),
+            }
+    return pd.DataFrame(list(rows.values()), columns=_DEAD)
 
 
 def precisions(store: Store, dataset: str) -> pd.DataFrame:
@@ -310,6 +349,22 @@ def precisions(store: Store, dataset: str) -> pd.DataFrame:
     columns = ["tier", "condition", "n_train", "trial", "float32", "bf16", "spread"]
     numbers = dict.fromkeys(columns[2:4], int) | dict.fromkeys(columns[4:], float)
     return pd.DataFrame(rows, columns=columns).astype(numbers)  # numbers, even where there are none
+
+
+def _described(store: Store, experiment: Experiment, n: int) -> dict[str, object]:
+    """What tells experiments apart, for a row of a table: :data:`_SETTINGS`."""
+    settings = experiment.settings
+    batch, epochs = int(str(settings["batch_size"])), int(str(settings["epochs"]))
+    return {
+        "tier": experiment.tier,
+        "donor": experiment.donor,
+        "accuracy": _accuracy(store, experiment.donor),
+        "image_size": ARCHITECTURES[str(settings["architecture"])].image_size,
+        "batch_size": batch,
+        "steps": epochs * -(-n // batch),
+        "precision": settings["precision"],
+        "n_train": n,
+    }
 
 
 def _accuracy(store: Store, donor: str) -> float:

@@ -182,41 +182,34 @@ def chance_figure(table: pd.DataFrame, setting: str) -> Figure:
     return figure
 
 
-def dead_figure(curves: xr.Dataset, n_train: int, setting: str) -> Figure:
+def dead_figure(shares: xr.DataArray, title: str) -> Figure:
     """Share of ReLU units that are 0 on every image looked at, before and after training.
 
     Parameters
     ----------
-    curves
-        ``dead``, dims (condition, n_train, trial, moment, hidden).
-    n_train
-        Which networks; medians over them.
-    setting
-        Tier and donor, for the title.
+    shares
+        Medians over networks as fractions, dims (row, moment, hidden), as
+        :func:`~.image_metrics.dead_shares` returns them for the conditions of an experiment. The
+        rows' names are their labels.
+    title
+        What was trained.
     """
-    part = curves.dead.sel(n_train=n_train)
-    trained = ran(curves).sel(n_train=n_train)
-    present = [
-        c for c in IMAGE_CONDITIONS if c in part.condition.values and trained.sel(condition=c).any()
-    ]
-    shares = 100 * trial_median(part)
-    figure = Figure(figsize=(9.6, 1.5 + 0.42 * max(len(present), 1)), layout="constrained")
+    rows, moment, hidden = shares.dims
+    figure = Figure(figsize=(9.6, 1.5 + 0.42 * max(len(shares), 1)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    labels = [
-        f"{condition_style(c).label} (×{int(trained.sel(condition=c).sum())})" for c in present
-    ]
-    for ax, moment in zip(axes, ("start", "end"), strict=True):
-        values = shares.sel(moment=moment, condition=present).transpose("condition", "hidden")
+    titles = {"start": "A  before training", "end": "B  after training"}
+    for ax, (when, heading) in zip(axes, titles.items(), strict=True):
         sns.heatmap(
-            values.values, ax=ax, cmap="Greys", vmin=0, vmax=100, cbar=False, annot=True,
-            fmt=".0f", annot_kws={"fontsize": 8}, linewidths=0.6, linecolor="white",
-            xticklabels=[str(layer) for layer in values.hidden.values], yticklabels=labels,
+            100 * shares.sel({moment: when}).values, ax=ax, cmap="Greys", vmin=0, vmax=100,
+            cbar=False, annot=True, fmt=".0f", annot_kws={"fontsize": 8}, linewidths=0.6,
+            linecolor="white", xticklabels=list(map(str, shares[hidden].values)),
+            yticklabels=list(map(str, shares[rows].values)),
         )  # fmt: skip
-        ax.set_title({"start": "A  before training", "end": "B  after training"}[moment])
+        ax.set_title(heading)
         ax.tick_params(axis="y", labelrotation=0, labelsize=8.5)
         ax.tick_params(axis="x", labelrotation=45)
         ax.grid(False)
-    figure.suptitle(f"{setting}\ndead units (%), n = {n_train} (× networks)", fontsize=9)
+    figure.suptitle(f"{title}\ndead units (%)", fontsize=9)
     return figure
 
 

@@ -13,7 +13,13 @@ from image_curves import LAYERS, image_curves, without
 from polarity.analysis import image_figures, network_figures
 from polarity.analysis.chance import chance_table
 from polarity.analysis.figures import condition_style, use_style
-from polarity.analysis.image_metrics import epochs_needed, error, over_pairs, paired_error
+from polarity.analysis.image_metrics import (
+    dead_shares,
+    epochs_needed,
+    error,
+    over_pairs,
+    paired_error,
+)
 from polarity.analysis.image_results import nothing
 from polarity.analysis.published import image_medians
 from polarity.protocols import IMAGE_CONDITIONS
@@ -97,7 +103,7 @@ def test_the_figures_of_networks(case):
     ]
     for figure in (
         network_figures.flips_figure(curves, n, SETTING, epochs=20),
-        network_figures.dead_figure(curves, n, SETTING),
+        network_figures.dead_figure(dead_shares(curves, n), SETTING),
         network_figures.chance_figure(chance_table(curves), SETTING),
         network_figures.effects_figure(pd.DataFrame(rows)),
     ):

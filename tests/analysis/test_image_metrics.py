@@ -43,6 +43,19 @@ def test_a_missing_network_is_neither_a_failure_nor_a_success():
     assert table.loc[100, ["value", "trials"]].tolist() == [2, 1]
 
 
+def test_dead_shares_are_medians_over_the_networks_there_are():
+    curves = without(image_curves(trials=3), "fluid_in_weight", 100, 0)
+    for trial in range(3):
+        curves = without(curves, "frozen_in_weight", 100, trial)
+    shares = im.dead_shares(curves, 100)
+    assert shares.dims == ("condition", "moment", "hidden")
+    assert shares.condition.values.tolist() == [*IMAGE_CONDITIONS[:4], "fluid_in_weight"]
+    assert shares.networks.values.tolist() == [3, 3, 3, 3, 2]
+    at = {"condition": "fluid_in_weight", "moment": "end", "hidden": "conv2"}
+    two = curves.dead.sel(at | {"n_train": 100}).values[1:]
+    assert shares.sel(at).item() == pytest.approx(two.mean())
+
+
 def test_no_network_no_number():
     curves = tiny([[[NAN, NAN]], [[0.5, 0.6]]])
     epochs = im.epochs_needed(curves, 0.55)

@@ -9,6 +9,7 @@ import pytest
 from polarity.analysis.image_metrics import ran, trial_counts
 from polarity.analysis.image_results import (
     curves_of,
+    dead_units,
     effects,
     experiments,
     nothing,
@@ -94,10 +95,12 @@ def test_the_papers_tier_comes_first_and_smoke_never(store):
         shown(store, "fashion_mnist", "live")
 
 
-def test_stored_runs_are_named_with_what_makes_the_like(store, capsys):
+@pytest.mark.parametrize("changes", [{}, {"n_val": 500, "evaluate_every": 1, "seed": 7}])
+def test_stored_runs_are_named_with_what_makes_the_like(changes, store, capsys):
     assert stored_runs(store, None) == ""
-    path = store.add(run(REDUCED, 100, 0, "frozen_in_polarity"))
-    store.add(run(REDUCED, 250, 3, "fluid_rand_polarity"))
+    protocol = replace(REDUCED, **changes)
+    path = store.add(run(protocol, 100, 0, "frozen_in_polarity"))
+    store.add(run(protocol, 250, 3, "fluid_rand_polarity"))
     (experiment,) = experiments(store, "fashion_mnist")
     said = stored_runs(store, experiment)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -154,6 +157,28 @@ def test_effects_are_those_of_pairs(store):
     store.add(better(few, 0, 0.6))
     steps = effects(store, "fashion_mnist").set_index("batch_size").steps
     assert steps[30] == 16  # four epochs of four batches
+
+
+def test_units_die_by_donor_and_condition(store):
+    shuffled = ImagesProtocol.reduced(epochs=4, donor="tiny_imagenet_64:shuffled")
+    for trial, end in enumerate((0.1, 0.2, 0.6)):
+        one = run(REDUCED, 100, trial, "frozen_in_polarity")
+        store.add(replace(one, dead={"start": [0.0], "end": [end]}))
+        store.add(run(REDUCED, 100, trial, "fluid_rand_polarity"))
+    stuck = run(shuffled, 100, 0, "frozen_in_polarity")
+    store.add(replace(stuck, val_accuracy=[0.1] * len(stuck.epoch)))
+    store.add(run(shuffled, 250, 0, "fluid_in_polarity"))  # another size
+    found = dead_units(store, "fashion_mnist", 100).set_index(["donor", "condition"])
+    assert len(found) == 3  # networks without a donor serve beside each, and are counted once
+    own = found.loc["tiny_imagenet_64", "frozen_in_polarity"]
+    assert own.dead.sel(moment="end").item() == pytest.approx(0.2)
+    assert own.dead.sel(moment="start").item() == 0
+    assert (own.networks, own.never_left, own.error) == (3, 0, 0.5)
+    other = found.loc["tiny_imagenet_64:shuffled", "frozen_in_polarity"]
+    assert (other.networks, other.never_left) == (1, 1) and other.error == pytest.approx(0.9)
+    assert found.loc["none", "fluid_rand_polarity"].networks == 3
+    assert not len(dead_units(store, "fashion_mnist", 777))
+    assert not len(dead_units(store, "cifar10", 100))
 
 
 def test_no_pairs_no_effects(store):
