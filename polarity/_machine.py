@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["matrix_rate", "processor"]
 
-SIDE = {"cpu": 768, "cuda": 4096}  # of a matrix that keeps the device busy, and no longer than needed
+SIDE = {"cpu": 768, "cuda": 4096}  # of a matrix that keeps the device busy, no larger
 PATIENCE = 0.2  # seconds
 
 

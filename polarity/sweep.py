@@ -200,7 +200,7 @@ def sweep(
     folder
         Data folder, passed on to ``train``.
     progress
-        Show a progress bar.
+        Show a progress bar, and the epochs of the run where runs are trained one at a time.
     costs
         Estimates of a run's seconds; by default they begin with a guess.
 
@@ -221,13 +221,14 @@ def sweep(
     began = time.monotonic()
     todo = missing(protocol, store, identity)
     costs = costs or Costs(protocol, _rate(device, protocol.precision))
+    epochs = progress and jobs == 1  # several bars would write over each other
     bar = tqdm(total=len(todo), desc="Runs", unit="run", disable=not progress)
 
     def affordable() -> Iterator[Any]:
         for cell in todo:
             if time.monotonic() - began + costs.seconds(cell) > budget:
                 return
-            yield delayed(train)(protocol, *cell, device=device, folder=folder)
+            yield delayed(train)(protocol, *cell, device=device, folder=folder, progress=epochs)
 
     done = 0
     with bar:
@@ -271,9 +272,7 @@ def _protocol(options: argparse.Namespace) -> ImagesProtocol:
         its = donor(options.donor, folder=options.data).architecture
         changes = {"architecture": its, **changes}
         if changes["architecture"] != its:
-            raise ValueError(
-                f"architecture must be {its}, the donor's; got {options.architecture}"
-            )
+            raise ValueError(f"architecture must be {its}, the donor's; got {options.architecture}")
     if options.tier == "reduced":
         return ImagesProtocol.reduced(options.dataset, **changes)
     paper = ImagesProtocol(options.dataset, **changes)

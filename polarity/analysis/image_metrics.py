@@ -134,8 +134,10 @@ def dead_shares(curves: xr.Dataset, n_train: int) -> xr.DataArray:
     """
     counts = trial_counts(curves).sel(n_train=n_train, drop=True)
     shares = trial_median(curves.dead.sel(n_train=n_train, drop=True))
-    return shares.assign_coords(networks=counts).sel(condition=counts > 0).transpose(
-        "condition", "moment", "hidden"
+    return (
+        shares.assign_coords(networks=counts)
+        .sel(condition=counts > 0)
+        .transpose("condition", "moment", "hidden")
     )
 
 

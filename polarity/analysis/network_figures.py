@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from polarity.protocols import IMAGE_CONDITIONS
 
 from .drawn import trial_lines
-from .image_metrics import ran, trial_median
+from .image_metrics import ran
 from .metrics import quartiles
 from .style import OKABE_ITO, condition_style
 
