@@ -92,6 +92,18 @@ def test_a_sweep_trains_what_is_missing_and_saves_each_run(tmp_path: Path) -> No
     assert again.done == 0 and len(seen) == 7
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_the_epochs_of_a_run_are_shown(progress: bool, tmp_path: Path) -> None:
+    asked = set()
+
+    def watched(*args: Any, progress: bool, **kw: Any) -> Run:
+        asked.add(progress)
+        return pretend(*args, **kw)
+
+    sweep(PROTOCOL, Store(tmp_path), train=watched, identity=identity, progress=progress)
+    assert asked == {progress}
+
+
 def test_no_run_is_begun_that_would_not_fit(tmp_path: Path) -> None:
     costs = Costs(PROTOCOL, 1e11)
     costs.learn(100, 100.0)
