@@ -34,6 +34,7 @@ __all__ = ["Cell", "Outcome", "duration", "missing", "sweep"]
 Train = Callable[..., Run]
 CHANGES = ("sizes", "conditions", "trials", "epochs", "batch_size", "lr", "architecture", "donor",
            "precision", "reset", "n_val", "evaluate_every", "seed")  # fmt: skip
+COST = ("architecture", "precision", "epochs", "batch_size", "n_val", "evaluate_every")
 UNITS = {"s": 1, "m": 60, "h": 3600}
 SHARE = 0.5  # of the device's matrix rate that a run is guessed to reach, until one is measured
 
@@ -344,11 +345,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return identity(protocol, n, trial, condition, folder=options.data)
 
         here = device_name(options.device)
-        for run in store.runs(
-            architecture=protocol.architecture, precision=protocol.precision, n_val=protocol.n_val
-        ):
-            same = run.identity["epochs"] == protocol.epochs and run.info.get("device") == here
-            if not same or "seconds" not in run.info:
+        for run in store.runs(**{name: getattr(protocol, name) for name in COST}):
+            if run.info.get("device") != here or "seconds" not in run.info:
                 continue
             n, seconds = int(run.identity["n_train"]), float(run.info["seconds"])
             # Processors that share a maker's name may differ in their instructions.

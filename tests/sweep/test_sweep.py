@@ -249,6 +249,9 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     for name, basis in [("own", "(measured)"), ("named alike", "(a guess, ")]:
         assert main([*command[:-1], str(tmp_path / name), "--dry-run"]) == 0
         assert basis in capsys.readouterr().out
+    # Evaluated more often, a run takes longer.
+    often = [*command[:-1], str(tmp_path / "own"), "--evaluate-every", "1", "--dry-run"]
+    assert main(often) == 0 and "(a guess, " in capsys.readouterr().out
     assert main([*command[:5], "--epochs", "0"]) == 1
     assert "epochs must be at least 1, got 0" in capsys.readouterr().err
     with pytest.raises(SystemExit):
