@@ -28,7 +28,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         return protocol.cell(n, trial, condition)
 
     def train(
-        protocol: ImagesProtocol, n: int, trial: int, condition: str, *, device: str, folder: Any
+        protocol: ImagesProtocol, n: int, trial: int, condition: str, *, device: str, **_: Any
     ) -> Run:
         asked.append((protocol.tier, n, trial, condition, device))
         epochs = protocol.evaluated()
