@@ -287,26 +287,34 @@ def dead_units(store: Store, dataset: str, n_train: int) -> pd.DataFrame:
         networks, never_left (how many of them never left chance), error (median at convergence, a
         fraction) and dead (:func:`~.image_metrics.dead_shares`, dims (moment, hidden)).
     """
-    rows = {}
+    rows: list[dict[str, object]] = []
+    seen: set[tuple[object, ...]] = set()
     for experiment in experiments(store, dataset):
         curves = curves_of(store, experiment)
         if n_train not in curves.n_train:
             continue
+        others = tuple(sorted((k, str(v)) for k, v in experiment.settings.items() if k != "donor"))
         shares = dead_shares(curves, n_train)
         table = chance_table(curves.sel(n_train=[n_train])).set_index("condition")
         for condition in shares.condition.values:
             described = _described(store, experiment, n_train)
             if "_rand_" in condition:
+                if (others, condition) in seen:
+                    continue
+                seen.add((others, condition))
                 described |= {"donor": ANY_DONOR, "accuracy": np.nan}
             row = table.loc[condition]
-            rows[str([*described.values(), condition])] = described | {
-                "condition": str(condition),
-                "networks": int(row.trials),
-                "never_left": int(row.never_left),
-                "error": float(row["median"]),
-                "dead": shares.sel(condition=condition, drop=True),
-            }
-    return pd.DataFrame(list(rows.values()), columns=_DEAD)
+            rows.append(
+                described
+                | {
+                    "condition": str(condition),
+                    "networks": int(row.trials),
+                    "never_left": int(row.never_left),
+                    "error": float(row["median"]),
+                    "dead": shares.sel(condition=condition, drop=True),
+                }
+            )
+    return pd.DataFrame(rows, columns=_DEAD)
 
 
 def precisions(store: Store, dataset: str) -> pd.DataFrame:

@@ -177,6 +177,9 @@ def test_units_die_by_donor_and_condition(store):
     other = found.loc["tiny_imagenet_64:shuffled", "frozen_in_polarity"]
     assert (other.networks, other.never_left) == (1, 1) and other.error == pytest.approx(0.9)
     assert found.loc["none", "fluid_rand_polarity"].networks == 3
+    fewer = replace(REDUCED, n_val=500)  # another experiment, with networks of its own
+    store.add(run(fewer, 100, 0, "fluid_rand_polarity"), run(fewer, 100, 0, "frozen_in_polarity"))
+    assert len(dead_units(store, "fashion_mnist", 100)) == 5
     assert not len(dead_units(store, "fashion_mnist", 777))
     assert not len(dead_units(store, "cifar10", 100))
 

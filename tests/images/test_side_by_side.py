@@ -83,3 +83,14 @@ def test_one_size_at_a_time() -> None:
 
 def test_the_faster_precision_is_one_that_there_is() -> None:
     assert faster_precision("cpu") in PRECISIONS
+
+
+@pytest.mark.parametrize(("bf16", "faster"), [(4e8, "float32"), (1e11, "float32"), (3e11, "bf16")])
+def test_bf16_must_be_clearly_faster(
+    bf16: float, faster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = {"float32": 1e11, "bf16": bf16}
+    monkeypatch.setattr(
+        "polarity.images.side_by_side.matrix_rate", lambda _, precision: rates[precision]
+    )
+    assert faster_precision("cpu") == faster

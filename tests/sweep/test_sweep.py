@@ -277,6 +277,22 @@ def test_a_slow_precision_is_named(
         assert expected in out and ("slower" in out) == bool(expected)
 
 
+@pytest.mark.usefixtures("pretended")
+def test_a_network_is_one_that_its_donor_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["images", "--tier", "reduced", "--trials", "1", "--sizes", "100", "--epochs", "2"]
+    command += ["--conditions", "frozen_in_polarity", "--out", str(tmp_path)]
+    donor = ["--donor", "tiny_imagenet_227"]
+    assert main([*command, *donor]) == 0
+    assert main([*command, "--architecture", "alexnet_torchvision"]) == 0  # of no donor's
+    chosen = {str(run.identity["architecture"]) for run in Store(tmp_path).runs()}
+    assert chosen == {"alexnet", "alexnet_torchvision"}
+    assert main([*command, *donor, "--architecture", "alexnet_64"]) == 1
+    said = capsys.readouterr().err
+    assert "architecture must be alexnet, the donor's; got alexnet_64" in said
+
+
 def test_a_store_is_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path)
     for trial in range(3):
