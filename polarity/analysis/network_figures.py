@@ -8,14 +8,15 @@ that names its setting and the number of networks behind it.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import seaborn as sns
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -29,6 +30,7 @@ from .style import OKABE_ITO, condition_style
 __all__ = ["chance_figure", "dead_figure", "effects_figure", "flips_figure", "magnitudes_figure"]
 
 _MARKERS = "os^vDP*Xp<>"
+_ROW = (0.45, 1.0)  # where the cells of a row of dead units lie; its label is above
 
 
 def flips_figure(
@@ -195,21 +197,32 @@ def dead_figure(shares: xr.DataArray, title: str) -> Figure:
         What was trained.
     """
     rows, moment, hidden = shares.dims
-    figure = Figure(figsize=(9.6, 1.5 + 0.42 * max(len(shares), 1)), layout="constrained")
+    labels, layers = ([str(name) for name in shares[dim].values] for dim in (rows, hidden))
+    figure = Figure(figsize=(5.4, 1.25 + 0.5 * max(len(labels), 1)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     titles = {"start": "A  before training", "end": "B  after training"}
+    across = np.arange(len(layers) + 1)
     for ax, (when, heading) in zip(axes, titles.items(), strict=True):
-        sns.heatmap(
-            100 * shares.sel({moment: when}).values, ax=ax, cmap="Greys", vmin=0, vmax=100,
-            cbar=False, annot=True, fmt=".0f", annot_kws={"fontsize": 8}, linewidths=0.6,
-            linecolor="white", xticklabels=list(map(str, shares[hidden].values)),
-            yticklabels=list(map(str, shares[rows].values)),
-        )  # fmt: skip
+        for i, own in enumerate(100 * shares.sel({moment: when}).values):
+            ax.pcolormesh(
+                across, [i + _ROW[0], i + _ROW[1]], own[None], cmap="Greys", vmin=0, vmax=100,
+                edgecolors="white", linewidth=0.6,
+            )  # fmt: skip
+            for j, share in enumerate(own):
+                if math.isfinite(share):
+                    ax.text(j + 0.5, i + sum(_ROW) / 2, f"{share:.0f}", ha="center", va="center",
+                            fontsize=8, color="white" if share > 60 else "black")  # fmt: skip
         ax.set_title(heading)
-        ax.tick_params(axis="y", labelrotation=0, labelsize=8.5)
-        ax.tick_params(axis="x", labelrotation=45)
+        ax.set_xticks(across[:-1] + 0.5, layers, rotation=45, ha="right", rotation_mode="anchor")
         ax.grid(False)
-    figure.suptitle(f"{title}\ndead units (%)", fontsize=9)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0, labelleft=False)
+        ax.set_facecolor("none")  # the labels of A reach into B
+    axes[0].set_ylim(len(labels), 0)
+    axes[0].set_yticks(np.arange(len(labels)) + sum(_ROW) / 2, labels)
+    for i, label in enumerate(labels):
+        _over(axes[0], label, i + _ROW[0])
+    figure.suptitle(textwrap.fill(f"Dead units (%); {title}", 74), fontsize=9)
     return figure
 
 
@@ -228,7 +241,7 @@ def effects_figure(effects: pd.DataFrame, label: str = "error (points)") -> Figu
     settings = list(dict.fromkeys(effects.setting))
     sizes = sorted(set(effects.n_train))
     figure = Figure(
-        figsize=(9.2, 1.3 + 0.24 * max(1, len(effects)) + 0.25 * len(settings)),
+        figsize=(5.4, 0.9 + 0.24 * max(1, len(effects)) + 0.37 * len(settings)),
         layout="constrained",
     )
     ax = figure.subplots()
@@ -236,6 +249,7 @@ def effects_figure(effects: pd.DataFrame, label: str = "error (points)") -> Figu
     y, ticks = 0.0, []
     for setting in settings:
         rows = effects[effects.setting == setting].sort_values("n_train")
+        _over(ax, setting, y - 0.45)
         ticks.append(y + (len(rows) - 1) / 2)
         for n, effect in zip(rows.n_train, rows.effect, strict=True):
             i = sizes.index(n)
@@ -252,12 +266,13 @@ def effects_figure(effects: pd.DataFrame, label: str = "error (points)") -> Figu
                 va="center", fontsize=8, color="#444444",
             )  # fmt: skip
             y += 1
-        y += 0.8
-    ax.axvline(0, color="black", linewidth=0.9)
-    ax.set_yticks(ticks, settings, fontsize=9)
-    ax.set_ylim(y - 0.3, -0.8)
+        y += 1.2
+    ax.axvline(0, color="black", linewidth=0.9, zorder=0.9)
+    ax.set_yticks(ticks, settings)
+    ax.tick_params(axis="y", length=0, labelleft=False)
+    ax.set_ylim(y - 1.5, -1.5)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"frozen IN-polarity minus fluid RAND-polarity, {label}; left of 0: it helps")
+    ax.set_xlabel(f"frozen IN-polarity minus fluid RAND-polarity,\n{label}; left of 0: it helps")
     return figure
 
 
@@ -266,6 +281,15 @@ def present_sizes(curves: xr.Dataset, conditions: Sequence[str] = IMAGE_CONDITIO
     present = [c for c in conditions if c in curves.condition.values]
     found = ran(curves).sel(condition=present).any(["condition", "trial"])
     return [int(n) for n in curves.n_train.values[found.values]]
+
+
+def _over(ax: Axes, label: str, y: float) -> None:
+    """Write the label of a row over it: beside it, it takes half the width of a phone."""
+    ax.annotate(
+        label, (0.005, y), xycoords=("axes fraction", "data"), va="bottom", fontsize=8,
+        in_layout=False, zorder=3,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.3},
+    )  # fmt: skip
 
 
 def _networks(count: int) -> str:

@@ -31,7 +31,7 @@ def _style() -> Iterator[None]:
 
 
 def drawn(figure: Figure) -> Figure:
-    figure.canvas.draw()  # layout problems are warnings, and warnings are errors
+    figure.draw_without_rendering()  # layout problems are warnings, and warnings are errors
     return figure
 
 

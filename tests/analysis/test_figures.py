@@ -47,7 +47,7 @@ def test_efficiency_with_and_without_the_papers_medians(grid):
         figure = figures.efficiency_figure(
             grid.sel(width=10), 0.9, ("epochs", "error", "success"), overlay
         )
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         assert "3 trials" in words(figure) and labelled(figure)
         assert ("the paper's medians" in words(figure)) == (overlay is not None)
 
@@ -64,7 +64,7 @@ def test_the_other_figures(grid):
         (figures.fig4d(comparison_map(grid, 0.9), 3), "3 trials"),
         (figures.one_picture(grid.sel(width=10, n_train=100)), "validation accuracy (%)"),
     ):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         assert text in words(figure)
 
 

@@ -8,10 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from image_curves import LAYERS, image_curves, without
 
 from polarity.analysis import image_figures, network_figures
 from polarity.analysis.chance import chance_table
+from polarity.analysis.drawn import table
 from polarity.analysis.figures import condition_style, use_style
 from polarity.analysis.image_metrics import (
     dead_shares,
@@ -81,7 +83,7 @@ def test_every_figure_can_be_drawn_and_names_its_tier(case, name):
     curves = CASES[case]()
     for published in (None, PUBLISHED):
         figure = FIGURES[name](curves, published)
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         assert SETTING in words(figure)
     overlay = name not in ("share", "learning")
     assert ("the paper's medians" in words(figure)) == overlay
@@ -107,8 +109,45 @@ def test_the_figures_of_networks(case):
         network_figures.chance_figure(chance_table(curves), SETTING),
         network_figures.effects_figure(pd.DataFrame(rows)),
     ):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         assert SETTING in words(figure)
+
+
+def test_the_cells_of_dead_units_are_the_shares_row_by_row():
+    shares = dead_shares(image_curves(), 100)
+    shares = shares.copy(data=np.linspace(0, 1, shares.size).reshape(shares.shape))
+    gap = {"moment": "end", "hidden": "conv2", "condition": "fluid_rand_polarity"}
+    shares.loc[gap] = np.nan
+    figure = network_figures.dead_figure(shares, SETTING)
+    drawn = table(figure).set_index(["panel", "y", "x"]).value
+    titles = {"start": "A before training", "end": "B after training"}
+    for row in shares.condition.values:
+        for layer in shares.hidden.values:
+            for moment, title in titles.items():
+                expected = float(shares.sel(condition=row, hidden=layer, moment=moment))
+                np.testing.assert_allclose(drawn[title, row, layer], 100 * expected)
+    written = [text.get_text() for text in figure.axes[1].texts]
+    assert "nan" not in written
+    assert written.count("100") == 1
+    assert len(written) == shares.condition.size * shares.hidden.size - 1
+
+
+def test_no_label_leaves_a_column_to_the_left():
+    """On a phone every inch beside the data is missed: names of rows stand above them."""
+    name = "a donor with a name that is as long as half of a narrow figure"
+    effect = over_pairs(xr.DataArray(np.linspace(-0.1, 0.02, 8), dims="trial"))
+    rows = pd.DataFrame([{"setting": name, "n_train": 100, "effect": effect}])
+    shares = dead_shares(image_curves(), 100)
+    labels = [f"{name} {i}" for i in range(shares.condition.size)]
+    figures = (
+        network_figures.effects_figure(rows),
+        network_figures.dead_figure(shares.assign_coords(condition=labels), SETTING),
+    )
+    for figure in figures:
+        figure.draw_without_rendering()
+        assert figure.axes[0].get_position().x0 < 0.05
+        assert name in words(figure)
+        assert table(figure).y.str.startswith(name).all()
 
 
 def test_lines_are_medians_over_the_networks_there_are():
@@ -178,7 +217,7 @@ def test_magnitudes_show_their_quantiles():
     figure = network_figures.magnitudes_figure(
         {condition: drawn for condition in IMAGE_CONDITIONS}, SETTING
     )
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert SETTING in words(figure) and all(layer in words(figure) for layer in LAYERS)
     medians = {x.get_xdata()[0] for x in figure.axes[0].lines if len(x.get_xdata()) == 1}
     assert medians == {np.quantile(drawn["conv1"], 0.5)}

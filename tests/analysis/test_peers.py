@@ -249,7 +249,7 @@ def test_scores_stand_in_rows_with_their_intervals_and_trials() -> None:
     figure = scores_figure(
         {"one": made_up_scores(["fluid", "zero"]), "two": made_up_scores(["madam"])}, trials=7
     )
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     top, bottom = figure.axes
     assert top.get_title(loc="left") == "A   one, 7 trials"
     assert bottom.get_title(loc="left") == "B   two, 7 trials"
@@ -267,7 +267,7 @@ def test_scores_stand_in_rows_with_their_intervals_and_trials() -> None:
 @pytest.mark.usefixtures("style")
 def test_a_siege_draws_zero_at_the_foot_of_its_axis() -> None:
     figure = siege_figure({"one": {"clamp": [0.25, 0.0, 1.0], "eg": [0.25, 0.1, 0.2]}}, turn=1)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     (ax,) = figure.axes
     clamp, factor, turn = ax.lines
     assert list(clamp.get_ydata()) == [0.25, 1e-20, 1.0]

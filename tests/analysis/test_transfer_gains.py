@@ -240,7 +240,7 @@ def some_donors(trials: int = 6) -> dict[str, Donors]:
 
 
 def words(figure: Figure) -> str:
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
 
 
