@@ -67,7 +67,8 @@ _PREFIX = "layer-"
 _SPACES = {"": "http://www.w3.org/2000/svg", "xlink": "http://www.w3.org/1999/xlink"}
 _CELLS = 4096  # of a map that go into the table
 _CODES = 8  # values of a map, at most, that say no more than which: signs, or what holds there
-_SPOKEN = 12  # series that a description names; the table holds them all
+_SPOKEN = 12  # series that a description tells one by one; the table holds them all
+_FEW = 2  # series of a panel that are always told
 # Which trial each point of an artist belongs to; matplotlib has no place for it.
 _TRIALS: WeakKeyDictionary[Artist, npt.NDArray[np.intp]] = WeakKeyDictionary()
 
@@ -253,7 +254,8 @@ def describe(data: pd.DataFrame) -> str:
     """Say in words what a figure shows: of lines their ends and extremes, of rows their dots.
 
     Of histograms it says where they are highest; of maps where they are lowest and highest, unless
-    their values are but a few, which are codes or signs.
+    their values are but a few, which are codes or signs. Panels with more series than are left to
+    be told one by one say where their lines end.
 
     Parameters
     ----------
@@ -283,28 +285,49 @@ def describe(data: pd.DataFrame) -> str:
     named = [
         isinstance(x, str) != isinstance(y, str) for x, y in zip(shown.x, shown.y, strict=True)
     ]
-    say = {"line": _course, "dot": _list, "bar": _peak, "cell": _extremes}
     dots = (kinds == "dot") & np.array(named, dtype=bool)
     told = shown.assign(kind=kinds)[lines | dots | kinds.isin(["bar", "cell"])]
-    sentences, spoken, unspoken = [], 0, 0
-    for _, own in told.groupby(["panel", "x_quantity", "y_quantity"], sort=False):
-        first = own.iloc[0]
-        parts = []
-        for (series, kind), marks in own.groupby(["series", "kind"], sort=False):
-            if not (said := say[str(kind)](marks)):
-                continue
-            if spoken >= _SPOKEN:
-                unspoken += 1
-                continue
-            spoken += 1
-            parts.append(f"{series} {said}".strip())
-        if parts:
-            what = " against ".join(q for q in (first.y_quantity, first.x_quantity) if q)
-            head = ", ".join(part for part in (first.panel, what) if part)
-            sentences.append(f"{head[:1].upper()}{head[1:]}{': ' * bool(head)}{'; '.join(parts)}.")
-    if unspoken:
-        sentences.append(f"{unspoken} more series are in the data.")
+    sentences, left, before = [], _SPOKEN, ""
+    for key, own in told.groupby(["panel", "x_quantity", "y_quantity"], sort=False):
+        panel, x, y = map(str, key)
+        parts, number = _parts(own, max(left, _FEW))
+        left -= number
+        if not parts:
+            continue
+        what = " against ".join(quantity for quantity in (y, x) if quantity)
+        head = ", ".join(part for part in (panel, what if what != before else "") if part)
+        before = what
+        sentences.append(f"{head[:1].upper()}{head[1:]}{': ' * bool(head)}{'; '.join(parts)}.")
     return " ".join(sentences)
+
+
+def _parts(marks: pd.DataFrame, most: int) -> tuple[list[str], int]:
+    """Say what a panel shows, series by series up to so many; and how many were told so."""
+    say = {"line": _course, "dot": _list, "bar": _peak, "cell": _extremes}
+    parts = [
+        f"{series} {said}".strip()
+        for (series, kind), own in marks.groupby(["series", "kind"], sort=False)
+        if (said := say[str(kind)](own))
+    ]
+    if len(parts) <= most:
+        return parts, len(parts)
+    lines = marks[marks.kind == "line"]
+    if not lines.empty:
+        return [_together(lines)], 0
+    return [*parts[:most], f"{len(parts) - most} more series in the data"], most
+
+
+def _together(lines: pd.DataFrame) -> str:
+    """Of more lines than a listener can follow: how many, and their ends where most of them are."""
+    number = lines.series.nunique()
+    together = lines.groupby("x", sort=False).series.nunique()
+    x = together.index[np.flatnonzero(together == together.max())[-1]]
+    there = lines[lines.x == x].assign(y=lambda points: points.y.astype(float))
+    low, high = there.loc[there.y.idxmin()], there.loc[there.y.idxmax()]
+    if _short(low.y) == _short(high.y):
+        return f"{number} lines, all {_short(low.y)} at {_short(x)}"
+    ends = f"lowest {_short(low.y)} ({low.series}), highest {_short(high.y)} ({high.series})"
+    return f"{number} lines; at {_short(x)} {ends}"
 
 
 def _course(points: pd.DataFrame) -> str:

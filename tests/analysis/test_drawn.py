@@ -226,12 +226,37 @@ def test_rows_of_a_panel_are_told_one_by_one() -> None:
     assert drawn.describe(drawn.table(figure_of(draw))) == "ViT −1.25 (weights), 3 (all)."
 
 
-def test_many_series_are_counted_not_told() -> None:
+def test_of_many_lines_the_ends_are_told_where_most_of_them_are() -> None:
     def draw(ax):
         for i in range(15):
-            ax.plot([0, 1], [i, i], label=f"line {i}")
+            ax.plot([0, 1], [i, 20 - i], label=f"line {i}")
+        ax.plot([0, 1, 2], [1, 1, 90], label="longer")
 
-    assert drawn.describe(drawn.table(figure_of(draw))).endswith("3 more series are in the data.")
+    said = "16 lines; at 1 lowest 1 (longer), highest 20 (line 0)."
+    assert drawn.describe(drawn.table(figure_of(draw))) == said
+
+
+def test_no_panel_goes_untold() -> None:
+    figure = Figure()
+    for number, ax in enumerate(figure.subplots(1, 3)):
+        ax.set_title("ABC"[number])
+        for i in range((8, 7, 1)[number]):
+            ax.plot([0, 1], [i, i + number], label=f"line {i}")
+    told = drawn.describe(drawn.table(figure))
+    assert "A: line 0 0 at 0, 0 at 1; line 1 1 at 0" in told
+    assert "B: 7 lines; at 1 lowest 1 (line 0), highest 7 (line 6)." in told
+    assert told.endswith("C: line 0 0 at 0, 2 at 1.")
+
+
+def test_of_many_rows_of_dots_the_first_are_told_and_the_others_counted() -> None:
+    def draw(ax):
+        for i in range(15):
+            ax.plot([i], [0], "o", label=f"donor {i}")
+        ax.set_yticks([0, 1], ["weights", "all"])
+
+    told = drawn.describe(drawn.table(figure_of(draw)))
+    assert told.startswith("donor 0 0 (weights); donor 1 1 (weights)")
+    assert told.endswith("donor 11 11 (weights); 3 more series in the data.")
 
 
 def test_panels_that_share_an_axis_share_its_categories() -> None:
