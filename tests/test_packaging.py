@@ -16,6 +16,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import polarity
+from polarity.donors import donor, stored
+from polarity.donors.donor import ACCURACY
+from polarity.networks import ARCHITECTURES
 from polarity.publishing.environment import contained_environment, repository_root
 from polarity.publishing.lock import LEFT_OUT, direct_dependencies, environment_yml, pins
 
@@ -161,6 +164,18 @@ def test_continuous_integration_runs_the_command_of_the_readme() -> None:
     assert command in (ROOT / "README.md").read_text()
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
     assert "run: .ci/run" in workflow
+
+
+def test_the_readme_gives_the_donors_as_their_files_do() -> None:
+    text = (ROOT / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `(tiny_imagenet_\w+)` \| (.*) \|$", text, re.MULTILINE))
+    files = {path.stem: path for path in Path(stored.__file__).parent.glob("templates/*")}
+    assert rows.keys() == files.keys()
+    for name, row in rows.items():
+        card = donor(name).card
+        size = ARCHITECTURES[card["architecture"]].image_size
+        weight = files[name].stat().st_size / 1e6
+        assert row == f"{size} px | {100 * float(card[ACCURACY]):.1f} % | {weight:.1f} MB"
 
 
 def test_workflows_use_official_actions_with_few_permissions() -> None:
