@@ -112,8 +112,8 @@ class Store:
         return sorted(self.folder.glob(f"*{SUFFIX}"))
 
     def keys(self) -> set[str]:
-        """Return the keys of all readable runs."""
-        return {run.key for run in self.runs()}
+        """Return the keys of all readable runs, also of those with different results."""
+        return {run.key for _, runs in self._shards() for run in runs}
 
     def runs(self, **identity: object) -> list[Run]:
         """Return the runs whose identity has these values, in the order of their keys.
@@ -128,7 +128,9 @@ class Store:
         Raises
         ------
         ConflictError
-            If one key has different results in two files.
+            If the key of such a run has different results in two files.
+        OSError
+            If a shard cannot be opened: that says nothing about what is in it.
 
         Warns
         -----
@@ -138,17 +140,15 @@ class Store:
         found: dict[str, tuple[Run, Path]] = {}
         for path, runs in self._shards():
             for run in runs:
+                if not all(_matches(run, name, value) for name, value in identity.items()):
+                    continue
                 first, where = found.setdefault(run.key, (run, path))
                 if first is not run and not first.same_results(run):
                     raise ConflictError(
                         f"run {run.key[:12]} ({_describe(run)}) has different results in {where} "
                         f"and in {path}: remove one of them"
                     )
-        return [
-            run
-            for _, (run, _) in sorted(found.items())
-            if all(_matches(run, name, value) for name, value in identity.items())
-        ]
+        return [run for _, (run, _) in sorted(found.items())]
 
     def dataset(self, **identity: object) -> xr.Dataset:
         """Return curves as arrays.
@@ -246,22 +246,28 @@ class Store:
         return target
 
     def _shards(self) -> Iterator[tuple[Path, list[Run]]]:
-        if not self.folder.is_dir():
-            return
-        for path in self.files():
-            try:
-                status = path.stat()
-                stamp = (path.name, status.st_size, status.st_mtime_ns)
-                if stamp not in self._read:
-                    self._read[stamp] = _runs_of(path)
-            except FileNotFoundError:
-                continue  # packed meanwhile, by another process
-            except _FutureSchema as error:
-                raise ValueError(str(error)) from None
-            except Exception as error:  # whatever a damaged file provokes in its reader
-                self._set_aside(path, error)
-                continue
-            yield path, self._read[stamp]
+        import pyarrow  # noqa: F401  # without it no shard is damaged
+
+        seen: set[Path] = set()
+        # Packing moves runs to a file that was not there yet when the others were listed.
+        while new := [path for path in self.files() if path not in seen]:
+            for path in new:
+                seen.add(path)
+                try:
+                    status = path.stat()
+                    stamp = (path.name, status.st_size, status.st_mtime_ns)
+                    if stamp not in self._read:
+                        self._read[stamp] = _runs_of(path)
+                except FileNotFoundError:
+                    continue  # packed meanwhile, by another process
+                except _FutureSchema as error:
+                    raise ValueError(str(error)) from None
+                except Exception as error:  # whatever a damaged file provokes in its reader
+                    if isinstance(error, OSError) and error.errno is not None:
+                        raise  # the machine's fault, not the file's; Arrow's own have no number
+                    self._set_aside(path, error)
+                    continue
+                yield path, self._read[stamp]
 
     def _set_aside(self, path: Path, error: Exception) -> None:
         aside = self.folder / "set_aside" / path.name
@@ -361,8 +367,9 @@ def _runs_of(path: Path) -> list[Run]:
 
 
 def _matches(run: Run, name: str, value: object) -> bool:
-    own = run.identity.get(name)
-    return own == value or (name == "donor" and own == ANY_DONOR)
+    if name in ("donor", "donor_digest") and run.identity.get("donor") == ANY_DONOR:
+        return True
+    return run.identity.get(name) == value
 
 
 def _check_alike(runs: Iterable[Run]) -> None:
@@ -370,16 +377,23 @@ def _check_alike(runs: Iterable[Run]) -> None:
     free = {"condition", "n_train", "trial", "donor", "donor_digest"}
     seen: dict[str, set[str]] = {}
     donors: dict[str, set[str]] = {}
+    files: dict[bool, set[str]] = {}
     for run in runs:
         for name, value in run.identity.items():
             if name not in free:
                 seen.setdefault(name, set()).add(json.dumps(value))
         if (donor := str(run.identity.get("donor"))) != ANY_DONOR:
             donors.setdefault("donor", set()).add(json.dumps(donor))
+            # That of its weights, or of its signs: each condition hands on one of them.
+            of_weights = "weight" in str(run.identity.get("condition"))
+            files.setdefault(of_weights, set()).add(str(run.identity.get("donor_digest")))
     mixed = {name: sorted(values) for name, values in {**seen, **donors}.items() if len(values) > 1}
     if mixed:
         listing = "; ".join(f"{name}: {', '.join(values)}" for name, values in mixed.items())
         raise ValueError(f"these runs are of different experiments, choose one of each: {listing}")
+    if any(len(digests) > 1 for digests in files.values()):
+        (name,) = donors["donor"]
+        raise ValueError(f"different donors are named {name} in these runs: rename one of them")
 
 
 def _ordered(conditions: set[str]) -> list[str]:

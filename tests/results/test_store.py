@@ -104,6 +104,70 @@ def test_the_same_key_twice(tmp_path: Path) -> None:
     assert str(second) in str(error.value) and str(first) not in str(error.value)
 
 
+def test_a_conflict_stops_only_those_who_ask_for_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.add(run())
+    store.add(run(seed=1))
+    store.add(run(trial=1))
+    assert store.keys() == {run().key, run(trial=1).key}
+    assert [one.identity["trial"] for one in store.runs(trial=1)] == [1]
+    with pytest.raises(ConflictError):
+        store.runs(trial=0)
+
+
+def with_donor(name: str, digest: str, condition: str = "frozen_in_polarity") -> Run:
+    one = run(condition=condition)
+    return replace(one, identity={**one.identity, "donor": name, "donor_digest": digest})
+
+
+def test_two_donors_of_one_name_are_not_mixed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    runs = [
+        with_donor("ours", "signs"),
+        with_donor("ours", "weights", "frozen_in_weight"),
+        with_donor("none", "", "fluid_rand_polarity"),
+    ]
+    store.add(*runs)
+    assert store.dataset(donor="ours").sizes["condition"] == 3
+    store.add(with_donor("ours", "other signs"))
+    with pytest.raises(ValueError, match='different donors are named "ours"'):
+        store.dataset(donor="ours")
+    found = store.runs(donor="ours", donor_digest="signs")
+    assert {one.identity["donor"] for one in found} == {"ours", "none"} and len(found) == 2
+
+
+def test_what_was_packed_meanwhile_is_found_where_it_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for trial in range(3):
+        Store(tmp_path).add(run(trial=trial))
+    reader, listed = Store(tmp_path), Store.files
+
+    def packed_as_soon_as_listed(self: Store) -> list[Path]:
+        found = listed(self)
+        monkeypatch.setattr(Store, "files", listed)
+        Store(tmp_path).pack()
+        return found
+
+    monkeypatch.setattr(Store, "files", packed_as_soon_as_listed)
+    assert reader.keys() == {run(trial=trial).key for trial in range(3)}
+
+
+def test_what_the_machine_cannot_open_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Store(tmp_path).add(run())
+    with monkeypatch.context() as patch:
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(OSError, match="Too many open files"):
+            Store(tmp_path).runs()
+    assert path.exists() and len(Store(tmp_path).runs()) == 1
+
+
 def test_a_packed_store_is_the_same_store(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.pack() is None
