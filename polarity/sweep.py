@@ -26,7 +26,14 @@ from typing import Any, NamedTuple
 from ._checks import whole_number
 from ._machine import matrix_rate
 from .networks import ARCHITECTURES, forward_operations
-from .protocols import IMAGE_CONDITIONS, IMAGE_SIZES, PRECISIONS, RESETS, ImagesProtocol
+from .protocols import (
+    IMAGE_CONDITIONS,
+    IMAGE_SIZES,
+    IMAGE_TIERS,
+    PRECISIONS,
+    RESETS,
+    ImagesProtocol,
+)
 from .results import Run, Store
 
 __all__ = ["Cell", "Outcome", "duration", "missing", "sweep"]
@@ -59,21 +66,24 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep did: runs that it trained, and cells that it left for want of time.
+    """What a sweep did, and what it left for want of time.
 
     Attributes
     ----------
     done
-        Runs trained.
+        Runs trained and saved.
     left
         Cells not trained.
     seconds
         Time taken.
+    elsewhere
+        Cells whose runs another sweep saved in the meantime.
     """
 
     done: int
     left: int
     seconds: float
+    elsewhere: int = 0
 
 
 def duration(text: str) -> float:
@@ -182,6 +192,9 @@ def sweep(
 ) -> Outcome:
     """Train missing cells until none is left or the budget would be exceeded.
 
+    Several sweeps may save into one folder. What another one has saved is not begun any more; of
+    two that train the same cell at the same time, the run saved first is kept.
+
     Parameters
     ----------
     protocol
@@ -214,6 +227,8 @@ def sweep(
     ------
     TypeError, ValueError
         If ``jobs`` is no whole number >= 1; and what ``train`` raises.
+    OSError
+        If runs cannot be saved: before the first is trained, where that can be known.
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm
@@ -221,29 +236,42 @@ def sweep(
     whole_number("jobs", jobs, at_least=1)
     began = time.monotonic()
     todo = missing(protocol, store, identity)
+    if todo:
+        store.check_writable()
     costs = costs or Costs(protocol, _rate(device, protocol.precision))
     epochs = progress and jobs == 1  # several bars would write over each other
     bar = tqdm(total=len(todo), desc="Runs", unit="run", disable=not progress)
 
+    waiting = dict.fromkeys(todo)  # in order
+
     def affordable() -> Iterator[Any]:
         for cell in todo:
+            if Run.key_of(identity(protocol, *cell)) in store:
+                drop(cell)
+                continue
             if time.monotonic() - began + costs.seconds(cell) > budget:
                 return
             yield delayed(train)(protocol, *cell, device=device, folder=folder, progress=epochs)
+
+    def drop(cell: Cell) -> None:
+        waiting.pop(cell)
+        rest = sum(map(costs.seconds, list(waiting))) / jobs  # joblib asks in threads
+        bar.set_postfix_str(f"{clock(rest)} for the rest", refresh=False)
+        bar.update()
 
     done = 0
     with bar:
         # A task is made when a worker is free for it: only then is its cost set against the budget.
         runs = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs)
         for run in runs(affordable()):
-            store.add(run)
-            done += 1
-            n = int(run.identity["n_train"])
-            costs.learn(n, float(run.info.get("seconds", 0.0)))
-            rest = sum(costs.seconds(cell) for cell in todo[done:]) / jobs
-            bar.set_postfix_str(f"{clock(rest)} for the rest", refresh=False)
-            bar.update()
-    return Outcome(done, len(todo) - done, time.monotonic() - began)
+            if run.key not in store:
+                store.add(run)
+                done += 1
+            n, trial, condition = (run.identity[name] for name in ("n_train", "trial", "condition"))
+            costs.learn(int(n), float(run.info.get("seconds", 0.0)))
+            drop(Cell(int(n), int(trial), str(condition)))
+    elsewhere = len(todo) - len(waiting) - done
+    return Outcome(done, len(waiting), time.monotonic() - began, elsewhere)
 
 
 def clock(seconds: float) -> str:
@@ -290,6 +318,65 @@ def _pack(store: Store) -> int:
     return 0
 
 
+def _budget(text: str) -> float:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``images``; where the tiers differ, ``--tier`` says by what."""
+    add, usual, small = parser.add_argument, ImagesProtocol(), ImagesProtocol.reduced()
+    names = ", ".join(IMAGE_CONDITIONS)
+    add("--dataset", choices=tuple(IMAGE_SIZES), default=usual.dataset, help="default: %(default)s")
+    add(
+        "--tier",
+        choices=IMAGE_TIERS,
+        default=usual.tier,
+        help=f"paper (default): {_sums_up(usual)}; reduced: {_sums_up(small)}; smoke: the paper's "
+        "network in seconds, with one size, 2 trials, 2 epochs and 100 test images at most",
+    )
+    add("--trials", type=int, help="networks per size and condition; default: the tier's")
+    add("--sizes", type=int, nargs="+", metavar="N",
+        help="numbers of training images; default: the tier's")  # fmt: skip
+    add("--conditions", nargs="+", choices=IMAGE_CONDITIONS, metavar="CONDITION",
+        help=f"which of {names}; default: all")  # fmt: skip
+    add("--epochs", type=int, help=f"passes over the images; default: {usual.epochs}")
+    add("--batch-size", type=int,
+        help=f"images a step; default: {usual.batch_size}")  # fmt: skip
+    add("--lr", type=float, help=f"Adam's learning rate; default: {usual.lr}")
+    add("--donor", help="whose polarity: a name of `polarity.donors.DONORS`, or a template file; "
+        "default: the tier's")  # fmt: skip
+    add("--architecture", choices=tuple(ARCHITECTURES), help="default: the donor's")
+    add("--precision", choices=PRECISIONS, help=f"default: {usual.precision}")
+    add("--reset", choices=RESETS, help=f"rule of Freeze-SGD; default: {usual.reset}")
+    add("--n-val", type=int, help="test images of an evaluation; default: the tier's")
+    add("--evaluate-every", type=int, metavar="EPOCHS",
+        help="epochs between evaluations; default: the tier's")  # fmt: skip
+    add("--seed", type=int,
+        help=f"of starts, batches, dropout and posRand; default: {usual.seed}")  # fmt: skip
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto",
+        help="default: cuda where there is one, else cpu")  # fmt: skip
+    add("--jobs", type=int, default=1, help="runs at a time; default: %(default)s")
+    add("--budget", type=_budget, default=float("inf"),
+        help="stop within: 90s, 9m, 1.5h; default: no limit")  # fmt: skip
+    add("--data", type=Path, help="data folder; default: $POLARITY_DATA, then the user's cache")
+    add("--out", type=Path, default=Path("book/results"),
+        help="the store's folder; default: %(default)s")  # fmt: skip
+    add("--dry-run", action="store_true", help="say what is missing and what it will cost")
+
+
+def _sums_up(protocol: ImagesProtocol) -> str:
+    """What a tier is, for the help."""
+    size = ARCHITECTURES[protocol.architecture].image_size
+    every = protocol.evaluate_every
+    return (
+        f"{size} px, donor {protocol.donor}, {protocol.trials} trials, {protocol.n_val} test "
+        f"images after every {'epoch' if every == 1 else f'{every} epochs'}"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status.
 
@@ -303,28 +390,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(required=True, metavar="EXPERIMENT")
     images = commands.add_parser("images", help="AlexNet on images, sections 3 and 4 of the paper")
-    add = images.add_argument
-    add("--dataset", choices=tuple(IMAGE_SIZES), default="fashion_mnist")
-    add("--tier", choices=("paper", "reduced", "smoke"), default="paper")
-    add("--trials", type=int, help="networks per size and condition")
-    add("--sizes", type=int, nargs="+", metavar="N", help="numbers of training images")
-    add("--conditions", nargs="+", choices=IMAGE_CONDITIONS, metavar="CONDITION")
-    add("--epochs", type=int)
-    add("--batch-size", type=int, help="images a step; the paper's 1000 is one step an epoch")
-    add("--lr", type=float, help="Adam's learning rate")
-    add("--donor", help="whose polarity: a name of `polarity.donors.DONORS`, or a template file")
-    add("--architecture", choices=tuple(ARCHITECTURES), help="default: the donor's")
-    add("--precision", choices=PRECISIONS)
-    add("--reset", choices=RESETS)
-    add("--n-val", type=int, help="test images of an evaluation")
-    add("--evaluate-every", type=int, metavar="EPOCHS", help="epochs between evaluations")
-    add("--seed", type=int, help="of starts, batches, dropout and posRand; default: 0")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--jobs", type=int, default=1, help="runs at a time")
-    add("--budget", type=duration, default=float("inf"), help="stop within: 90s, 9m, 1.5h")
-    add("--data", type=Path, help="data folder (default: $POLARITY_DATA, then the user's cache)")
-    add("--out", type=Path, default=Path("book/results"), help="the store's folder")
-    add("--dry-run", action="store_true", help="say what is missing and what it will cost")
+    _options(images)
     pack = commands.add_parser("pack", help="merge a store's shards into one, before committing it")
     pack.add_argument("--out", type=Path, default=Path("book/results"), help="the store's folder")
     pack.set_defaults(pack=True)
@@ -336,6 +402,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        whole_number("jobs", options.jobs, at_least=1)
         protocol = _protocol(options)
         store = Store(options.out)
         rate = _rate(options.device, protocol.precision)
@@ -344,7 +411,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         def who(protocol: ImagesProtocol, n: int, trial: int, condition: str) -> dict[str, Any]:
             return identity(protocol, n, trial, condition, folder=options.data)
 
-        here = device_name(options.device)
+        here = device_name(options.device, options.jobs)
         for run in store.runs(**{name: getattr(protocol, name) for name in COST}):
             if run.info.get("device") != here or "seconds" not in run.info:
                 continue
@@ -385,7 +452,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. Finished runs are saved: run it again to go on.", file=sys.stderr)
         return 130
-    print(f"{outcome.done} runs in {clock(outcome.seconds)}, {outcome.left} left")
+    others = f", {outcome.elsewhere} saved by another sweep" if outcome.elsewhere else ""
+    print(f"{outcome.done} runs in {clock(outcome.seconds)}{others}, {outcome.left} left")
     return 0
 
 

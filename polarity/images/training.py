@@ -371,13 +371,15 @@ def chosen_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def device_name(device: str | torch.device) -> str:
+def device_name(device: str | torch.device, jobs: int = 1) -> str:
     """Return what runs on a device are said to be trained on: the card, or processor and threads.
 
     Parameters
     ----------
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, or torch's.
+    jobs
+        Runs at a time, between which joblib divides the processor's threads.
 
     Raises
     ------
@@ -386,7 +388,7 @@ def device_name(device: str | torch.device) -> str:
     """
     if chosen_device(str(device)).type == "cuda":
         return torch.cuda.get_device_name()
-    return f"{processor()}, {torch.get_num_threads()} threads"
+    return f"{processor()}, {max(1, torch.get_num_threads() // jobs)} threads"
 
 
 def _arithmetic() -> AbstractContextManager[None]:

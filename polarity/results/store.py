@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -107,6 +108,22 @@ class Store:
         _sync(self.folder)
         return target
 
+    def check_writable(self) -> None:
+        """Make the folder and write into it: better before a run is trained than after it.
+
+        Raises
+        ------
+        OSError
+            If that fails; it names the folder.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            reason = f"runs cannot be saved in {self.folder}: {error.strerror}"
+            raise type(error)(error.errno, reason) from None
+
     def files(self) -> list[Path]:
         """Return the shards, in the order of their names."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))
@@ -114,6 +131,10 @@ class Store:
     def keys(self) -> set[str]:
         """Return the keys of all readable runs, also of those with different results."""
         return {run.key for _, runs in self._shards() for run in runs}
+
+    def __contains__(self, key: str) -> bool:
+        """Whether there is a run of this key."""
+        return key in self.keys()
 
     def runs(self, **identity: object) -> list[Run]:
         """Return the runs whose identity has these values, in the order of their keys.

@@ -8,16 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import polarity.images
 import polarity.sweep
 from polarity.images import device_name
 from polarity.networks import forward_operations
-from polarity.protocols import ImagesProtocol
+from polarity.protocols import IMAGE_CONDITIONS, ImagesProtocol
 from polarity.results import Run, Store
 from polarity.sweep import Cell, Costs, cells, duration, main, missing, passes, sweep
 
@@ -90,6 +92,37 @@ def test_a_sweep_trains_what_is_missing_and_saves_each_run(tmp_path: Path) -> No
     assert missing(PROTOCOL, Store(tmp_path), identity) == []
     again = sweep(PROTOCOL, store, train=watched, identity=identity, progress=False)
     assert again.done == 0 and len(seen) == 7
+
+
+def test_what_another_sweep_saves_is_not_begun_and_its_run_is_kept(tmp_path: Path) -> None:
+    store, other = Store(tmp_path), Store(tmp_path)
+    trained = []
+
+    def overtaken(*args: Any, **kw: Any) -> Run:
+        """Train; meanwhile the other sweep saves this run, a little different, and a later one."""
+        trained.append(Cell(*args[1:]))
+        run = pretend(*args, **kw)
+        if len(trained) == 1:
+            other.add(
+                replace(run, val_loss=[7.0]), pretend(PROTOCOL, 250, 1, "fluid_rand_polarity")
+            )
+        return run
+
+    done = sweep(PROTOCOL, store, train=overtaken, identity=identity, progress=False)
+    assert len(trained) == 7 and Cell(250, 1, "fluid_rand_polarity") not in trained
+    assert (done.done, done.elsewhere, done.left) == (6, 2, 0)
+    runs = Store(tmp_path).runs()
+    assert len(runs) == 8 and sum(list(run.val_loss) == [7.0] for run in runs) == 1
+
+
+def test_a_folder_that_takes_no_runs_is_noticed_before_training(tmp_path: Path) -> None:
+    def never(*_: Any, **__: Any) -> Run:
+        raise AssertionError("trained in vain")
+
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(OSError, match=f"runs cannot be saved in {file}: File exists"):
+        sweep(PROTOCOL, Store(file), train=never, identity=identity, progress=False)
 
 
 @pytest.mark.parametrize("progress", [True, False])
@@ -255,8 +288,35 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main([*command[:5], "--epochs", "0"]) == 1
     assert "epochs must be at least 1, got 0" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["images", "--budget", "soon"])
-    assert "--budget" in capsys.readouterr().err
+        main(["images", "--budget", "2hours"])
+    said = capsys.readouterr().err
+    assert "--budget: budget must be a time as 90s, 9m or 1.5h, more than 0; got '2hours'" in said
+    assert main([*command[:5], "--jobs", "0"]) == 1
+    assert "jobs must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_the_help_names_every_condition(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["images", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(condition in said for condition in IMAGE_CONDITIONS)
+    assert "donor tiny_imagenet_64, 10 trials, 2000 test images after every 2 epochs" in said
+
+
+@pytest.mark.usefixtures("pretended")
+def test_runs_beside_others_are_compared_with_their_like(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    command = ["images", "--tier", "reduced", "--trials", "1", "--sizes", "100", "--device", "cpu"]
+    command += ["--epochs", "2", "--out", str(tmp_path), "--dry-run"]
+    run = pretend(ImagesProtocol.reduced(epochs=2), 100, 7, "fluid_rand_polarity")
+    run.info.update(device=device_name("cpu", 3), seconds=1e6)
+    assert run.info["device"].endswith(", 2 threads")
+    Store(tmp_path).add(run)
+    for jobs, basis in [("3", "(measured)"), ("1", "(a guess, ")]:
+        assert main([*command, "--jobs", jobs]) == 0
+        assert basis in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("pretended")
