@@ -174,7 +174,7 @@ def fig3(
         _note_if_empty(ax, limit, lines=len(present))
     note = "above the blue line: worse than frozen IN-polarity"
     if curves.sizes["trial"] < FEW:
-        note += f"; with fewer than {FEW} trials no star is possible"
+        note += f"; with fewer than {FEW} trials hardly any star is possible"
     _legend(figure, present, curves, setting, published is not None, ncols=3, note=note)
     return figure
 

@@ -215,11 +215,12 @@ def within_reach(curves: xr.Dataset, published: float) -> float:
     """The paper's threshold if any network reaches it, else the highest that half of them do.
 
     For figures of smaller experiments, in which the paper's threshold would leave a panel empty.
-    If not even the lowest of :data:`THRESHOLDS` is reached by half, it is that one.
+    If not even the lowest of :data:`THRESHOLDS` is reached by half, it is that one; if there is no
+    network, it is the paper's.
     """
-    if np.isfinite(epochs_needed(curves, published)).any():
-        return published
     everyone = int(ran(curves).sum())
+    if not everyone or np.isfinite(epochs_needed(curves, published)).any():
+        return published
     reached = [
         t for t in THRESHOLDS if 2 * int(np.isfinite(epochs_needed(curves, t)).sum()) >= everyone
     ]
@@ -231,14 +232,21 @@ def reach_note(curves: xr.Dataset, published: float) -> str:
     shown = within_reach(curves, published)
     if shown == published:
         return f"The paper's threshold is {published:.0%}, as here"
-    if np.isfinite(epochs_needed(curves, shown)).any():
+    reached = int(np.isfinite(epochs_needed(curves, shown)).sum())
+    start = f"The paper's threshold is {published:.0%}; no network of ours reaches "
+    if 2 * reached >= int(ran(curves).sum()):
         return (
-            f"The paper's threshold is {published:.0%}; no network of ours reaches it, so panels B "
-            f"and C show the highest of the paper's thresholds that half of ours do, {shown:.0%}"
+            f"{start}it, so panels B and C show the highest of the paper's thresholds that half of "
+            f"ours do, {shown:.0%}"
+        )
+    if reached:
+        return (
+            f"{start}it, and less than half of ours the lowest of its thresholds, {shown:.0%}, "
+            "which panels B and C show"
         )
     return (
-        f"The paper's threshold is {published:.0%}; no network of ours reaches even the lowest of "
-        f"its thresholds, {shown:.0%}, so panels B and C have nothing to compare"
+        f"{start}even the lowest of its thresholds, {shown:.0%}, so panels B and C have nothing to "
+        "compare"
     )
 
 

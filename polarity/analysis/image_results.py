@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 
 from polarity._checks import one_of
-from polarity.networks import ARCHITECTURES
+from polarity.networks import ARCHITECTURES, alexnet
 from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS, ImagesProtocol
 from polarity.results import Run, Store, origin
 from polarity.results.store import ANY_DONOR
@@ -39,11 +41,21 @@ __all__ = [
 
 JUDGED = 6
 """Trials from which a confidence interval of a median can be had at all."""
-_SCRATCH = "fluid_rand_polarity"
+_HELD, _SCRATCH = "frozen_in_polarity", "fluid_rand_polarity"
 _SETTINGS = ["tier", "donor", "accuracy", "image_size", "batch_size", "steps", "precision",
-             "n_train"]  # fmt: skip
+             "unusual", "n_train"]  # fmt: skip
 _EFFECTS = [*_SETTINGS, "pairs", "error", "time"]
 _DEAD = [*_SETTINGS, "condition", "networks", "never_left", "error", "dead"]
+_UNUSUAL = {
+    "epochs": "{} epochs",
+    "batch_size": "batches of {}",
+    "lr": "learning rate {}",
+    "reset": "reset rule {}",
+    "epsilon": "epsilon {}",
+    "n_val": "{} test images",
+    "evaluate_every": "evaluated every {} epochs",
+    "seed": "seed {}",
+}
 _VARIES = ("condition", "n_train", "trial", "donor", "donor_digest")
 
 
@@ -81,7 +93,18 @@ class Experiment:
             words += f", {self.settings.get('precision')}"
         if "jpeg" in str(self.settings.get("data")):
             words += ", images from JPEG copies"
-        return words
+        return ", ".join([words, *self.unusual.values()])
+
+    @property
+    def unusual(self) -> dict[str, str]:
+        """Settings that are not the tier's own, in words; precision, network and donor apart."""
+        usual = ImagesProtocol.reduced() if self.tier == "reduced" else ImagesProtocol()
+        usual = usual.smoke() if self.tier == "smoke" else usual
+        return {
+            name: words.format(self.settings[name])
+            for name, words in _UNUSUAL.items()
+            if name in self.settings and self.settings[name] != getattr(usual, name)
+        }
 
     def extent(self, curves: xr.Dataset) -> str:
         """Tier, donor, sizes and trials in words, for the ledger."""
@@ -206,8 +229,10 @@ def shown(store: Store, dataset: str, tier: str = "best") -> tuple[Experiment | 
     store, dataset
         Where to look, and for what.
     tier
-        ``"paper"``, ``"reduced"``, ``"smoke"``, or ``"best"``: the paper's if a cell of it has
-        :data:`JUDGED` trials, which a verdict needs; else the one of the most trials.
+        ``"paper"``, ``"reduced"``, ``"smoke"``, or ``"best"``: the paper's if there are
+        :data:`JUDGED` pairs of frozen IN-polarity and fluid RAND-polarity at some n, which a
+        verdict needs; else the one of the most pairs. Runs with a tier's own settings come before
+        those with others.
 
     Returns
     -------
@@ -217,19 +242,24 @@ def shown(store: Store, dataset: str, tier: str = "best") -> tuple[Experiment | 
     one_of("tier", tier, ("best", *IMAGE_TIERS))
     wanted = IMAGE_TIERS[:2] if tier == "best" else (tier,)
     best: tuple[Experiment | None, xr.Dataset] = None, nothing(dataset)
-    most = 0
+    most = False, 0, 0
     for experiment in experiments(store, dataset):
         if experiment.tier in wanted:
             curves = curves_of(store, experiment)
-            # Beyond what a verdict needs, more trials do not make a lesser tier the better one.
-            trials = min(int(trial_counts(curves).max()), JUDGED)
-            if trials > most:
-                best, most = (experiment, curves), trials
+            pairs = paired_error(curves, _HELD, _SCRATCH).notnull().sum("trial")
+            # Beyond what a verdict needs, more of them do not make a lesser tier the better one.
+            worth = (
+                not experiment.unusual,
+                min(int(pairs.max()), JUDGED),
+                min(int(trial_counts(curves).max()), JUDGED),
+            )
+            if worth > most:
+                best, most = (experiment, curves), worth
     return best
 
 
 def effects(
-    store: Store, dataset: str, condition: str = "frozen_in_polarity", baseline: str = _SCRATCH
+    store: Store, dataset: str, condition: str = _HELD, baseline: str = _SCRATCH
 ) -> pd.DataFrame:
     """Return what ``condition`` gains on ``baseline`` in every experiment that holds pairs of them.
 
@@ -245,7 +275,8 @@ def effects(
     pandas.DataFrame
         One row an experiment and n. Columns tier, donor, accuracy (of the donor, top-1, as its runs
         carry it; NaN if unknown), image_size, batch_size, steps (of the optimizer, in all),
-        precision, n_train, pairs, error (:func:`~.image_metrics.paired_error`) and time
+        precision, unusual (:attr:`Experiment.unusual` settings but the batch size, in words; else
+        empty), n_train, pairs, error (:func:`~.image_metrics.paired_error`) and time
         (:func:`~.image_metrics.paired_time`), both an
         :class:`~polarity.analysis.estimate.Estimate` over pairs.
     """
@@ -288,12 +319,12 @@ def dead_units(store: Store, dataset: str, n_train: int) -> pd.DataFrame:
         fraction) and dead (:func:`~.image_metrics.dead_shares`, dims (moment, hidden)).
     """
     rows: list[dict[str, object]] = []
-    seen: set[tuple[object, ...]] = set()
+    seen: set[tuple[str, str]] = set()
     for experiment in experiments(store, dataset):
         curves = curves_of(store, experiment)
         if n_train not in curves.n_train:
             continue
-        others = tuple(sorted((k, str(v)) for k, v in experiment.settings.items() if k != "donor"))
+        others = _but_donor(experiment)
         shares = dead_shares(curves, n_train)
         table = chance_table(curves.sel(n_train=[n_train])).set_index("condition")
         for condition in shares.condition.values:
@@ -323,9 +354,9 @@ def precisions(store: Store, dataset: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a run. Columns tier, condition, n_train, trial, float32 and bf16 (error at
-        convergence, as a fraction), spread (standard deviation of that error over the bf16 trials
-        of the cell; NaN with fewer than two).
+        One row a run; RAND conditions, which several donors share, once. Columns tier, condition,
+        n_train, trial, float32 and bf16 (error at convergence, as a fraction), spread (standard
+        deviation of that error over the bf16 trials of the cell; NaN with fewer than two).
     """
     both: dict[str, dict[str, Experiment]] = {}
     for experiment in experiments(store, dataset):
@@ -333,9 +364,11 @@ def precisions(store: Store, dataset: str) -> pd.DataFrame:
         same = both.setdefault(json.dumps(others, sort_keys=True), {})
         same[str(experiment.settings["precision"])] = experiment
     rows = []
+    seen: set[tuple[str, ...]] = set()
     for found in both.values():
         if len(found) < 2:
             continue
+        shared = _but_donor(found["float32"])
         errors = {p: error(curves_of(store, e)) for p, e in found.items()}
         wide, narrow = xr.align(errors["float32"], errors["bf16"], join="inner")
         spread = errors["bf16"].std("trial", ddof=1)
@@ -345,6 +378,10 @@ def precisions(store: Store, dataset: str) -> pd.DataFrame:
             at = {"condition": condition, "n_train": n, "trial": trial}
             a, b = float(wide.sel(at)), float(narrow.sel(at))
             if np.isfinite([a, b]).all():
+                if "_rand_" in condition:
+                    if (run := (shared, str(condition), str(n), str(trial))) in seen:
+                        continue
+                    seen.add(run)
                 rows.append(
                     {
                         "tier": next(iter(found.values())).tier,
@@ -359,6 +396,12 @@ def precisions(store: Store, dataset: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(numbers)  # numbers, even where there are none
 
 
+def _but_donor(experiment: Experiment) -> str:
+    """What its RAND conditions share with those of other donors."""
+    settings = {name: value for name, value in experiment.settings.items() if name != "donor"}
+    return json.dumps(settings, sort_keys=True)
+
+
 def _described(store: Store, experiment: Experiment, n: int) -> dict[str, object]:
     """What tells experiments apart, for a row of a table: :data:`_SETTINGS`."""
     settings = experiment.settings
@@ -371,6 +414,7 @@ def _described(store: Store, experiment: Experiment, n: int) -> dict[str, object
         "batch_size": batch,
         "steps": epochs * -(-n // batch),
         "precision": settings["precision"],
+        "unusual": ", ".join(v for k, v in experiment.unusual.items() if k != "batch_size"),
         "n_train": n,
     }
 
@@ -387,10 +431,27 @@ def _accuracy(store: Store, donor: str) -> float:
 def nothing(dataset: str) -> xr.Dataset:
     """Return the curves of an experiment of which no network has been trained: all NaN."""
     sizes = IMAGE_SIZES[one_of("dataset", dataset, IMAGE_SIZES)]
-    dims = ("condition", "n_train", "trial", "epoch")
-    empty = np.full((len(IMAGE_CONDITIONS), len(sizes), 1, 100), np.nan, np.float32)
-    curves = xr.Dataset(
-        {"val_loss": (dims, empty), "val_accuracy": (dims, empty.copy())},
-        {"condition": list(IMAGE_CONDITIONS), "n_train": list(sizes), "epoch": np.arange(100)},
-    )
-    return curves
+    with torch.device("meta"):  # names alone
+        parameters = dict(alexnet().named_parameters())
+    layers = [name.removesuffix(".weight") for name in parameters if name.endswith(".weight")]
+    axes: dict[str, Sequence[Any] | np.ndarray] = {
+        "condition": list(IMAGE_CONDITIONS),
+        "n_train": list(sizes),
+        "trial": [0],
+        "epoch": np.arange(100),
+        "step": np.arange(1, 100),
+        "layer": layers,
+        "moment": ["start", "end"],
+        "hidden": layers[:-1],
+    }
+    measured = {
+        "val_loss": ("epoch",),
+        "val_accuracy": ("epoch",),
+        "flipped": ("step", "layer"),
+        "dead": ("moment", "hidden"),
+    }
+    curves = {}
+    for name, rest in measured.items():
+        dims = ("condition", "n_train", "trial", *rest)
+        curves[name] = (dims, np.full([len(axes[dim]) for dim in dims], np.nan, np.float32))
+    return xr.Dataset(curves, axes)

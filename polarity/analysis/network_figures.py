@@ -218,7 +218,7 @@ def dead_figure(shares: xr.DataArray, title: str) -> Figure:
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0, labelleft=False)
         ax.set_facecolor("none")  # the labels of A reach into B
-    axes[0].set_ylim(len(labels), 0)
+    axes[0].set_ylim(max(len(labels), 1), 0)
     axes[0].set_yticks(np.arange(len(labels)) + sum(_ROW) / 2, labels)
     for i, label in enumerate(labels):
         _over(axes[0], label, i + _ROW[0])
@@ -270,7 +270,7 @@ def effects_figure(effects: pd.DataFrame, label: str = "error (points)") -> Figu
     ax.axvline(0, color="black", linewidth=0.9, zorder=0.9)
     ax.set_yticks(ticks, settings)
     ax.tick_params(axis="y", length=0, labelleft=False)
-    ax.set_ylim(y - 1.5, -1.5)
+    ax.set_ylim(max(y - 1.5, 0), -1.5)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(f"frozen IN-polarity minus fluid RAND-polarity,\n{label}; left of 0: it helps")
     return figure

@@ -7,6 +7,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def cifar10(
     Returns
     -------
     ImageSet
-        uint8 images ``(n, 3, 32, 32)``. Where ``source`` says "JPEG copy" they are lossy, and in
+        uint8 images ``(n, 3, 32, 32)``. Where ``original`` is false they are lossy copies, and in
         another order: what is computed from them must say so.
 
     Raises
@@ -204,7 +205,8 @@ def _read_copy(path: Path, split: str) -> ImageSet:
     images = np.empty((n, 3, 32, 32), np.uint8)
     for i in range(n):
         images[i] = _pixels(jpeg[offsets[i] : offsets[i + 1]].tobytes(), f"{path}: image {i}")
-    return _image_set(images, labels, split, f"{path}, {JPEG_COPY}", classes)
+    whole = _image_set(images, labels, split, f"{path}, {JPEG_COPY}", classes)
+    return replace(whole, original=False)
 
 
 def _image_set(

@@ -37,6 +37,8 @@ class ImageSet:
         What it divides by, likewise.
     source
         Where the images were found, and what they are if not the original bytes.
+    original
+        Whether they are the original bytes.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class ImageSet:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     source: str
+    original: bool = True
 
     def __post_init__(self) -> None:
         """Check that images and labels fit together."""

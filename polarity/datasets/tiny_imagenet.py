@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,9 +94,12 @@ def _read_parts(parts: list[Path], split: str) -> ImageSet:
     arrays = []
     names: tuple[str, ...] = ()
     for part in parts:
-        with np.load(part, allow_pickle=False) as data:
-            jpeg, offsets, labels = data["jpeg"], data["offsets"], data["labels"]
-            names = tuple(str(name) for name in data["names"])
+        try:
+            with np.load(part, allow_pickle=False) as data:
+                jpeg, offsets, labels = data["jpeg"], data["offsets"], data["labels"]
+                names = tuple(str(name) for name in data["names"])
+        except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError) as error:
+            raise ValueError(f"{part} is damaged or truncated, or another file: {error}") from None
         if len(offsets) != len(labels) + 1 or offsets[-1] > len(jpeg):
             raise ValueError(
                 f"{part}: {len(labels)} labels need {len(labels) + 1} offsets into {len(jpeg)} "

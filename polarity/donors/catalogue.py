@@ -20,6 +20,10 @@ from .donor import Donor, weights_digest
 __all__ = ["DONORS", "Source", "donor"]
 
 SUFFIX = ".safetensors"
+_OWN = (
+    "train a donor of your own with `python -m polarity.donors.training`, which says where its "
+    "files go, and name its template in place of this donor"
+)
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,13 @@ def donor(
     whole, _, part = name.partition(":")
     if not whole.endswith(SUFFIX):
         one_of("donor", whole, DONORS)
-    found = _cached(whole, weights, None if folder is None else Path(folder), download)
-    return found.variant(part) if part else found
+    return _cached(whole, part, weights, None if folder is None else Path(folder), download)
 
 
 @lru_cache(maxsize=4)
-def _cached(name: str, weights: bool, folder: Path | None, download: bool) -> Donor:
+def _cached(name: str, variant: str, weights: bool, folder: Path | None, download: bool) -> Donor:
+    if variant:
+        return _cached(name, "", weights, folder, download).variant(variant)
     if name.endswith(SUFFIX):
         return _from_file(Path(name), weights, folder)
     source = DONORS[name]
@@ -113,14 +118,18 @@ def _from_file(path: Path, weights: bool, folder: Path | None) -> Donor:
 
 
 def _weights(name: str, sha256: str, folder: Path | None) -> Mapping[str, Tensor]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = _weights_of(name).require(folder).place
-    tensors: dict[str, Tensor] = load_file(path)
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or truncated, or another file: {error}") from None
     if (found := weights_digest(tensors)) != sha256:
         raise ValueError(
             f"{path} holds the weights of another donor than the template of {name}: "
-            f"SHA-256 {found}, expected {sha256}"
+            f"SHA-256 {found}, expected {sha256}. {_OWN}"
         )
     return tensors
 
@@ -139,8 +148,7 @@ def _weights_of(name: str) -> Origin:
         f"weights of {name}, for IN-weight conditions",
         places,
         look,
-        "train it with `python -m polarity.donors.training`, or choose conditions without "
-        "IN-weight: they need its signs alone",
+        f"choose conditions without IN-weight: they need its signs alone. Or: {_OWN}",
     )
 
 

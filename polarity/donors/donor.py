@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
 import torch
@@ -70,6 +71,11 @@ class Donor:
                     )
         if faults:
             raise ValueError(f"donor {self.name} does not fit:\n  " + "\n  ".join(faults))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of its weights if they are at hand, otherwise of its signs, in hexadecimal."""
+        return self.template.digest() if self.weights is None else weights_digest(self.weights)
 
     @property
     def layers(self) -> tuple[str, ...]:

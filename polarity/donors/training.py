@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from .._checks import one_of, positive, whole_number
+from ..datasets.folder import folders
 from ..datasets.images import ImageSet
 from ..datasets.tiny_imagenet import tiny_imagenet
 from ..networks import ARCHITECTURES, LAST, alexnet, initialise_
@@ -306,35 +308,63 @@ def _save(what: object, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status: 0, or 3 if there is more to train."""
+    """Run the command line; return its exit status.
+
+    Returns
+    -------
+    int
+        0; 1 if an input is wrong; 3 if there is more to train; 130 if interrupted.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m polarity.donors.training",
         description="Train an AlexNet on Tiny ImageNet. The same command continues it.",
     )
-    parser.add_argument("--architecture", choices=tuple(ARCHITECTURES), default="alexnet_64")
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
-    parser.add_argument("--lr", type=float, default=Recipe.lr, help="highest learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--data", type=Path, help="data folder (default: $POLARITY_DATA)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the training's state")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after these")
+    add, usual = parser.add_argument, Recipe()
+    add("--architecture", choices=tuple(ARCHITECTURES), default=usual.architecture,
+        help="default: %(default)s")  # fmt: skip
+    add("--name", help="the donor's, which results carry; default: tiny_imagenet_SIZE_own")
+    add("--epochs", type=int, default=usual.epochs, help="default: %(default)s")
+    add("--lr", type=float, default=usual.lr, help="highest learning rate; default: %(default)s")
+    add("--seed", type=int, default=usual.seed, help="default: %(default)s")
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    add("--device", choices=("cpu", "cuda"), default=here, help="default: %(default)s")
+    add("--data", type=Path, help="data folder; default: $POLARITY_DATA, then the user's cache")
+    add("--out", type=Path,
+        help="folder of the training's state and the template; default: donors/NAME in the "
+        "data folder")  # fmt: skip
+    add("--minutes", type=float, default=float("inf"), help="stop after these")
     options = parser.parse_args(arguments)
-    recipe = Recipe(options.architecture, epochs=options.epochs, lr=options.lr, seed=options.seed)
-    train, val = (tiny_imagenet(split, folder=options.data) for split in ("train", "val"))
-    record = train_donor(
-        recipe,
-        train,
-        val,
-        options.out,
-        device=options.device,
-        stop_after=60 * options.minutes,
-    )
-    if record is None:
-        return 3
-    name = f"tiny_imagenet_{ARCHITECTURES[recipe.architecture].image_size}"
-    for what, path in zip(("template", "weights"), export(options.out, name), strict=True):
-        print(f"{what}: {path}")
+    size = ARCHITECTURES[options.architecture].image_size
+    name = options.name or f"tiny_imagenet_{size}_own"
+    donors = folders(options.data)[0] / "donors"
+    out = options.out or donors / name
+    try:
+        recipe = Recipe(
+            options.architecture, epochs=options.epochs, lr=options.lr, seed=options.seed
+        )
+        train, val = (tiny_imagenet(split, folder=options.data) for split in ("train", "val"))
+        record = train_donor(
+            recipe,
+            train,
+            val,
+            out,
+            device=options.device,
+            stop_after=60 * options.minutes,
+        )
+        if record is None:
+            return 3
+        template, weights = export(out, name)
+        donors.mkdir(parents=True, exist_ok=True)
+        weights = Path(shutil.copy(weights, donors))  # where a donor's weights are looked for
+    except (ValueError, TypeError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Finished epochs are saved: run it again to go on.", file=sys.stderr)
+        return 130
+    print(f"template: {template}\nweights: {weights}")
+    tier = "reduced" if size == 64 else "paper"
+    print(f"To transfer them: python -m polarity.sweep images --tier {tier} --donor {template}")
     return 0
 
 

@@ -19,7 +19,7 @@ from .._checks import one_of
 from .._machine import processor
 from ..core import FreezeSGD
 from ..datasets.images import ImageSet
-from ..donors.donor import ACCURACY, Donor, weights_digest
+from ..donors.donor import ACCURACY, Donor
 from ..networks import ARCHITECTURES
 from ..protocols import ImagesProtocol
 from ..results import Run, code_digest
@@ -262,20 +262,10 @@ def identity(
     if donor is None:
         cell |= {"donor": "none", "donor_digest": ""}
     else:
-        cell["donor"] = donor.name
-        cell["donor_digest"] = donor.template.digest() if donor.weights is None else _digest(donor)
-    cell["data"] = "jpeg copy" if "JPEG copy" in data.source else "original"
+        cell |= {"donor": donor.name, "donor_digest": donor.digest}
+    splits = (data, dataset(protocol.dataset, "test", folder))
+    cell["data"] = "original" if all(split.original for split in splits) else "jpeg copy"
     return cell
-
-
-_digests: dict[int, str] = {}
-
-
-def _digest(donor: Donor) -> str:
-    assert donor.weights is not None
-    if id(donor) not in _digests:
-        _digests[id(donor)] = weights_digest(donor.weights)
-    return _digests[id(donor)]
 
 
 def train(

@@ -89,7 +89,7 @@ def test_every_figure_can_be_drawn_and_names_its_tier(case, name):
     assert ("the paper's medians" in words(figure)) == overlay
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c != "nothing"])
+@pytest.mark.parametrize("case", CASES)
 def test_the_figures_of_networks(case):
     curves = CASES[case]()
     n = int(curves.n_train[0])
@@ -189,7 +189,7 @@ def test_uneven_counts_stand_at_the_sizes():
 def test_stars_stand_where_the_test_puts_them():
     def stars(trials):
         figure = image_figures.fig3(image_curves(trials=trials), 0.6, SETTING)
-        note = "no star is possible" in words(figure)
+        note = "hardly any star is possible" in words(figure)
         return sum(t.get_text() == "*" for t in figure.axes[0].texts), note
 
     assert stars(4) == (0, True)

@@ -67,13 +67,14 @@ def test_runs_are_grouped_by_what_they_share(store):
     first, second = experiments(store, "fashion_mnist")
     assert (first.runs, second.runs) == (3, 1)
     assert first.tier == "reduced" and first.donor == "tiny_imagenet_64"
-    assert first.setting == "reduced tier: AlexNet at 64 px, donor tiny_imagenet_64"
+    assert first.setting == "reduced tier: AlexNet at 64 px, donor tiny_imagenet_64, 4 epochs"
+    assert second.setting == f"{first.setting}, learning rate 0.01"
     curves = curves_of(store, first)
     assert curves.condition.values.tolist() == list(IMAGE_CONDITIONS)
     assert trial_counts(curves).sum() == 3
     assert first.extent(curves) == (
-        "the reduced tier (AlexNet at 64 px, donor tiny_imagenet_64), n = 100 and 250, 1 to 2 "
-        "trials; not the paper's experiment"
+        "the reduced tier (AlexNet at 64 px, donor tiny_imagenet_64, 4 epochs), n = 100 and "
+        "250, 1 to 2 trials; not the paper's experiment"
     )
 
 
@@ -130,7 +131,43 @@ def test_jpeg_copies_and_precision_are_named(store):
     cifar = ImagesProtocol.reduced("cifar10", epochs=4, precision="bf16")
     store.add(run(cifar, 100, 0, "frozen_in_polarity", data="jpeg copy"))
     (experiment,) = experiments(store, "cifar10")
-    assert experiment.setting.endswith(", bf16, images from JPEG copies")
+    assert experiment.setting.endswith(", bf16, images from JPEG copies, 4 epochs")
+
+
+@pytest.mark.parametrize("protocol", [ImagesProtocol(), ImagesProtocol.reduced()])
+def test_only_what_is_not_the_tiers_own_is_named(protocol, store):
+    changes = {
+        "epochs": 7, "batch_size": 25, "lr": 0.01, "reset": "zero", "epsilon": 0.1, "n_val": 50,
+        "evaluate_every": 3, "seed": 5,
+    }  # fmt: skip
+    usual = run(protocol, 100, 0, "frozen_in_polarity")
+    store.add(usual)
+    (experiment,) = experiments(store, "fashion_mnist")
+    assert experiment.unusual == {}
+    for name, value in changes.items():
+        store.add(run(replace(protocol, **{name: value}), 100, 0, "frozen_in_polarity"))
+    named = {}
+    for each in experiments(store, "fashion_mnist"):
+        named |= each.unusual
+        assert len(each.unusual) <= 1
+    assert named.keys() == changes.keys()
+    assert all(str(changes[name]) in words for name, words in named.items())
+
+
+def test_pairs_count_not_networks_and_a_tiers_own_settings_come_first(store):
+    protocol = ImagesProtocol.reduced()
+    for trial in range(6):
+        store.add(run(ImagesProtocol(), 100, trial, "fluid_rand_polarity"))
+    for trial in range(2):
+        store.add(run(protocol, 100, trial, "fluid_rand_polarity"))
+        store.add(run(protocol, 100, trial, "frozen_in_polarity"))
+    assert shown(store, "fashion_mnist")[0].tier == "reduced"
+    few = replace(protocol, batch_size=25)
+    for trial in range(6):
+        store.add(run(few, 100, trial, "fluid_rand_polarity"))
+        store.add(run(few, 100, trial, "frozen_in_polarity"))
+    experiment, curves = shown(store, "fashion_mnist")
+    assert not experiment.unusual and ran(curves).sum() == 4
 
 
 def test_effects_are_those_of_pairs(store):
@@ -209,3 +246,13 @@ def test_precisions_are_compared_run_by_run(store):
     assert (row.condition, row.n_train, row.trial) == ("frozen_in_polarity", 100, 1)
     assert row.float32 == pytest.approx(0.39) and row.bf16 == pytest.approx(0.38)
     assert row.spread == pytest.approx(0.02)
+
+
+def test_a_network_without_a_donor_is_compared_once(store):
+    for precision in ("float32", "bf16"):
+        protocol = ImagesProtocol.reduced(precision=precision)
+        store.add(run(protocol, 100, 0, "fluid_rand_polarity"))
+        for name in ("one", "another"):
+            store.add(run(replace(protocol, donor=name), 100, 0, "frozen_in_polarity"))
+    found = precisions(store, "fashion_mnist").condition.value_counts()
+    assert found.to_dict() == {"frozen_in_polarity": 2, "fluid_rand_polarity": 1}
