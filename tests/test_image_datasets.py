@@ -314,6 +314,7 @@ def test_jpeg_copies(
     means = images.images.double().mean((1, 2, 3))
     assert means.tolist() == pytest.approx([40, 200], abs=2)
     assert images.source.endswith("cifar10_jpeg.npz, JPEG copy")
+    assert not images.original
 
 
 def jpeg(size: int, value: int) -> bytes:
@@ -354,3 +355,11 @@ def test_data_not_found_comes_back_from_another_process() -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is DataNotFound and str(again) == str(error)
     assert "it failed" in str(error) and "Download" not in str(DataNotFound("a", [], "b"))
+
+
+@pytest.mark.parametrize("content", [b"no archive", b"PK\3\4 cut short", b""])
+def test_a_damaged_part_of_tiny_imagenet_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "tiny_imagenet_val.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"tiny_imagenet_val\.npz is damaged or truncated"):
+        tiny_imagenet("val", folder=tmp_path)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polarity import RESET_RULES
-from polarity.protocols import CONDITIONS, RESETS, XOR5DProtocol
+from polarity.protocols import CONDITIONS, RESETS, ImagesProtocol, XOR5DProtocol
 
 
 def test_the_defaults_are_the_paper_s() -> None:
@@ -23,6 +23,37 @@ def test_the_defaults_are_the_paper_s() -> None:
     assert (paper.n_val, paper.threshold, paper.success_threshold) == (1000, 0.90, 0.95)
     assert paper.networks == 52_800
     assert CONDITIONS == ("frozen_sufficient", "frozen_random", "fluid_random")
+
+
+def test_the_images_defaults_are_the_papers() -> None:
+    fashion, cifar = ImagesProtocol(), ImagesProtocol("cifar10")
+    assert fashion.sizes == (100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000)
+    assert cifar.sizes == (100, 250, 500, 750, 1000, 2500, 5000, 10000, 25000, 50000)
+    assert (fashion.threshold, cifar.threshold) == (0.80, 0.50)
+    for paper in (fashion, cifar):
+        assert (paper.trials, paper.epochs, paper.batch_size, paper.lr) == (20, 100, 1000, 1e-3)
+        assert (paper.reset, paper.epsilon, paper.precision) == ("posRand", 1e-3, "float32")
+        assert (paper.architecture, paper.n_val, paper.evaluate_every) == ("alexnet", 10_000, 1)
+        assert paper.tier == "paper" and paper.evaluated() == list(range(100))
+    assert fashion.conditions == (
+        "frozen_in_polarity",
+        "fluid_in_polarity",
+        "frozen_rand_polarity",
+        "fluid_rand_polarity",
+        "frozen_in_weight",
+        "fluid_in_weight",
+    )
+
+
+def test_a_smaller_tier_is_named_so() -> None:
+    reduced = ImagesProtocol.reduced()
+    assert (reduced.tier, reduced.architecture, reduced.n_val) == ("reduced", "alexnet_64", 2000)
+    assert reduced.evaluated() == list(range(1, 100, 2))
+    assert (reduced.epochs, reduced.batch_size, reduced.lr) == (100, 1000, 1e-3)
+    smoke = ImagesProtocol().smoke()
+    assert (smoke.tier, smoke.trials, smoke.epochs, smoke.sizes) == ("smoke", 2, 2, (100,))
+    own = [p.cell(100, 0, "fluid_rand_polarity") for p in (ImagesProtocol(), reduced, smoke)]
+    assert len({str(cell) for cell in own}) == 3
 
 
 def test_rules_are_those_of_the_core() -> None:

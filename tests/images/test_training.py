@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from made_up import PROTOCOL, donor, images
+from torch import Tensor, nn
 from torch.nn import functional
 
-from polarity.datasets import DataNotFound
+from polarity.datasets import DataNotFound, ImageSet
 from polarity.donors import donor as find_donor
 from polarity.images import Training
 from polarity.networks import ARCHITECTURES, alexnet, forward_operations
@@ -47,10 +48,54 @@ def test_a_frozen_network_keeps_its_signs_and_a_fluid_one_does_not(
     assert (flipped < 0.5).all()
 
 
-def test_a_pair_sees_the_same_batches(frozen: Training, fluid: Training) -> None:
-    # Before the first step both networks are the same: so is the first loss, up to what the first
-    # reset has changed, which is tiny.
-    assert frozen.epochs[0].train_loss == pytest.approx(fluid.epochs[0].train_loss, rel=0.2)
+Seen = tuple[list[Tensor], list[tuple[Tensor, Tensor]]]
+
+
+def seen(condition: str, trial: int = 0) -> Seen:
+    """The images of every step, and what dropout was given and let through."""
+    training = Training(
+        PROTOCOL, 24, trial, condition, images(), images(20, "test"), donor=donor(), device="cpu"
+    )
+    batches: list[Tensor] = []
+    units: list[tuple[Tensor, Tensor]] = []
+    inputs = training._inputs
+
+    def watched(given: ImageSet, index: Tensor | slice) -> Tensor:
+        if isinstance(index, Tensor):  # of a step, not of an evaluation
+            batches.append(index.clone())
+        return inputs(given, index)
+
+    def drops(layer: nn.Module, given: tuple[Tensor], kept: Tensor) -> None:
+        if layer.training:
+            units.append((given[0].detach(), kept.detach()))
+
+    training._inputs = watched  # type: ignore[method-assign]
+    training.model.get_submodule("dropout6").register_forward_hook(drops)
+    list(training)
+    return batches, units
+
+
+def same_masks(a: Seen, b: Seen) -> list[bool]:
+    """Step by step: were the same of the units dropped, where both networks' answered?"""
+    same = []
+    for (x, kept_x), (y, kept_y) in zip(a[1], b[1], strict=True):
+        both = (x != 0) & (y != 0)
+        assert both.sum() > 1000
+        same.append(torch.equal((kept_x != 0)[both], (kept_y != 0)[both]))
+    return same
+
+
+def test_all_conditions_of_a_trial_see_the_same_batches_and_dropout() -> None:
+    reference = seen("frozen_in_polarity")
+    assert len(reference[0]) == PROTOCOL.epochs * 2
+    assert len({tuple(batch.tolist()) for batch in reference[0]}) == len(reference[0])
+    for condition in ("fluid_in_polarity", "frozen_rand_polarity", "fluid_in_weight"):
+        other = seen(condition)
+        assert all(map(torch.equal, other[0], reference[0]))
+        assert all(same_masks(other, reference))
+    other = seen("frozen_in_polarity", trial=1)
+    assert not any(map(torch.equal, other[0], reference[0]))
+    assert not any(same_masks(other, reference))
 
 
 def test_the_same_run_twice_is_the_same(fluid: Training) -> None:

@@ -1,0 +1,54 @@
+"""What identifies a run: its settings, the images and the donor, by what is in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from made_up import PROTOCOL, donor, images
+
+from polarity.donors import Donor
+from polarity.images import identity, training
+from polarity.results import Run
+
+
+def key(condition: str, seed: int | None) -> str:
+    given: Donor | None = None if seed is None else donor(seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "dataset", lambda _, split, folder=None: images(40, split))
+        patch.setattr(training, "donor_of", lambda *_, **__: given)
+        return Run.key_of(identity(PROTOCOL, 24, 0, condition))
+
+
+@pytest.mark.parametrize("condition", ["frozen_in_polarity", "frozen_in_weight"])
+def test_a_donor_is_known_by_what_is_in_it(condition: str) -> None:
+    # Made anew each time: an object's place in memory may be that of one that is gone.
+    keys = {seed: {key(condition, seed) for _ in range(2)} for seed in (7, 8)}
+    assert all(len(found) == 1 for found in keys.values()) and keys[7] != keys[8]
+
+
+def test_signs_and_weights_of_a_donor_differ() -> None:
+    whole, signs = donor(), donor(weights=False)
+    assert signs.digest == whole.template.digest() != whole.digest
+    again = replace(whole, weights={name: w.clone() for name, w in (whole.weights or {}).items()})
+    assert again.digest == whole.digest
+    other = {name: weight + torch.finfo().eps for name, weight in (whole.weights or {}).items()}
+    assert replace(whole, weights=other).digest != whole.digest
+
+
+@pytest.mark.parametrize(
+    ("copies", "data"),
+    [((), "original"), (("test",), "jpeg copy"), (("train", "test"), "jpeg copy")],
+)
+def test_a_copy_of_either_split_is_named(
+    copies: tuple[str, ...], data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        training,
+        "dataset",
+        lambda _, split, folder=None: replace(
+            images(40, split), original=split not in copies, source="a folder called JPEG copy"
+        ),
+    )
+    assert identity(PROTOCOL, 24, 0, "fluid_rand_polarity")["data"] == data
