@@ -191,7 +191,7 @@ def _read_batch(content: bytes, what: str) -> tuple[NDArray[np.uint8], NDArray[n
 
 def _read_copy(path: Path, split: str) -> ImageSet:
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             jpeg, offsets, labels = (data[f"{split}_{k}"] for k in ("jpeg", "offsets", "labels"))
             classes = tuple(str(name) for name in data["class_names"])
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError) as error:

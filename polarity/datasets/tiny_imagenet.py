@@ -95,7 +95,8 @@ def _read_parts(parts: list[Path], split: str) -> ImageSet:
     names: tuple[str, ...] = ()
     for part in parts:
         try:
-            with np.load(part, allow_pickle=False) as data:
+            # numpy does not close what it opened and could not read.
+            with part.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 jpeg, offsets, labels = data["jpeg"], data["offsets"], data["labels"]
                 names = tuple(str(name) for name in data["names"])
         except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError) as error:
