@@ -286,7 +286,7 @@ def present_sizes(curves: xr.Dataset, conditions: Sequence[str] = IMAGE_CONDITIO
 def _over(ax: Axes, label: str, y: float) -> None:
     """Write the label of a row over it: beside it, it takes half the width of a phone."""
     ax.annotate(
-        label, (0.005, y), xycoords=("axes fraction", "data"), va="bottom", fontsize=8,
+        label, (0.012, y), xycoords=("axes fraction", "data"), va="bottom", fontsize=8,
         in_layout=False, zorder=3,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.3},
     )  # fmt: skip
