@@ -326,7 +326,9 @@ def train(
     )
     dead = {"start": training.dead()}
     title = f"{protocol.dataset} n={n} trial {trial} {condition}"
-    epochs = tqdm(training, total=protocol.epochs, desc=title, disable=not progress, leave=False)
+    epochs = tqdm(
+        training, total=protocol.epochs, desc=title, unit="epoch", disable=not progress, leave=False
+    )
     rows = list(epochs)
     dead["end"] = training.dead()
     evaluated = [row for row in rows if row.val_loss is not None]
