@@ -141,7 +141,7 @@ class Within:
 class RatioLike:
     """For a published ratio below 1: it must lie in our interval, and our interval below 1.
 
-    Partly if only one of these holds, or if the value alone lies below 1.
+    Partly if the value lies below 1.
     """
 
     published: float
@@ -151,7 +151,7 @@ class RatioLike:
         contains = estimate.low <= self.published <= estimate.high
         if contains and estimate.high < 1:
             return "reproduced"
-        return _short_of_it(contains or estimate.value < 1, estimate.low < 1)
+        return _short_of_it(estimate.value < 1, estimate.low < 1)
 
     @property
     def region(self) -> tuple[float, float]:
@@ -166,8 +166,8 @@ class RatioLike:
         """The rule in words."""
         return (
             f"reproduced if the interval holds {_plain(self.published, spec)} and lies wholly "
-            f"below {_plain(1.0, spec)}, partly if it does one of these or the value lies below, "
-            "undecided if only a part of it does"
+            f"below {_plain(1.0, spec)}, partly if only the value lies below, undecided if only a "
+            "part of the interval does"
         )
 
 

@@ -11,6 +11,7 @@ means "never reached" the functions of ``survival`` count it as that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -164,8 +165,8 @@ def spread(values: npt.ArrayLike, *, coverage: float = 0.95, nan: NanPolicy = "r
     -------
     Estimate
         ``low`` and ``high`` are results of draws: the central range is rounded outwards, so that
-        with fewer than 40 draws 95 % reaches from the lowest to the highest. ``confidence`` holds
-        ``coverage``.
+        with fewer than 40 draws 95 % reaches from the lowest to the highest; NaN for a single draw,
+        which spreads nowhere. ``confidence`` holds ``coverage``.
 
     Raises
     ------
@@ -181,7 +182,7 @@ def spread(values: npt.ArrayLike, *, coverage: float = 0.95, nan: NanPolicy = "r
     sample = without_nan("values", values, nan)
     return Estimate(
         float(np.median(sample)),
-        *central_range(sample, coverage),
+        *(central_range(sample, coverage) if sample.size > 1 else (math.nan, math.nan)),
         sample.size,
         coverage,
         f"median and central {100 * coverage:g} % of the draws (no confidence interval)",

@@ -64,6 +64,9 @@ class FreezeSGD:
       the optimizer alone has no hook and trains freely.** Copying or pickling this object (or
       what contains it, the optimizer and the model) freezes the copy as well. To be sure, look at
       ``template.violations(model)`` when evaluating.
+    - Weights that are loaded into the model later on, by ``load_state_dict``, must have the
+      template's signs, as a checkpoint of this training has: at the next step all others are reset.
+      Weights of another network belong into the model, and are matched, before this object is made.
     - The optimizer's own state is not touched, as in the paper: momentum keeps pushing a reset
       weight against the wall.
     - NaN weights stay NaN. Zero violates nothing, so with ``reset="zero"`` a weight can rest at 0.
@@ -348,6 +351,11 @@ def _check_optimizer(optimizer: object) -> None:
     """Raise unless one step of the optimizer is one update of the weights in place."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {optimizer!r}")
+    if not hasattr(optimizer, "_optimizer_step_post_hooks"):
+        raise TypeError(
+            f"optimizer must be the torch.optim.Optimizer itself; this {type(optimizer).__name__} "
+            "wraps one and runs no hooks of its own: pass the one inside, often called .optimizer"
+        )
     if isinstance(optimizer, torch.optim.LBFGS):
         raise TypeError(
             "optimizer must not be LBFGS: it evaluates the loss several times inside one step, "

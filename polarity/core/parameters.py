@@ -248,7 +248,12 @@ def chosen(include: Include, tensors: dict[str, Tensor]) -> list[str]:
     if isinstance(include, str):
         raise TypeError(f"include must be names or a function, got one string, {include!r}")
     if callable(include):
-        return [name for name, tensor in tensors.items() if include(name, tensor)]
+        if names := [name for name, tensor in tensors.items() if include(name, tensor)]:
+            return names
+        raise ValueError(
+            f"include chooses none of the parameters {quoted(tensors)}; for a template without "
+            "weights, give it an empty list"
+        )
     asked = list(include or ())
     plain = canonical(asked)
     names = [name if name in tensors else plain[name] for name in asked]

@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -34,6 +35,8 @@ EXECUTED = "POLARITY_EXECUTED"
 
 The front matter asks, by ``polarity: {after: [...]}``; the value is a JSON list of paths.
 """
+STILL_THE_PAPERS = {"tier", "seed", "trials", "draws", "device", "shown", "recompute", "budget"}
+# Parameters whose change leaves a claim's words as true as they were.
 METADATA = "polarity"  # our corner of an output's metadata
 
 
@@ -131,6 +134,31 @@ class Page:
 
         use_style()
 
+    def needs(self, parameter: str, *values: object, one_of: bool = False) -> None:
+        """Refuse a list without the values at which the page's claims are made.
+
+        Parameters
+        ----------
+        parameter
+            Name of a parameter that is a list.
+        *values
+            What it must hold.
+        one_of
+            Whether one of them is enough.
+
+        Raises
+        ------
+        ValueError
+            Naming the parameter, the values, and what was given.
+        """
+        given = self._parameters.get(parameter)
+        found = [value in given for value in values] if isinstance(given, list | tuple) else []
+        if found and not (any(found) if one_of else all(found)):
+            joined = (" or " if one_of else " and ").join(map(str, values))
+            raise ValueError(
+                f"{parameter} must hold {joined}, where this page makes its claims; got {given!r}"
+            )
+
     def glue(self, name: str, value: object) -> None:
         """Make a value available to the prose, as ``{glue:text}`name:.2f```.
 
@@ -164,7 +192,8 @@ class Page:
         claim_id
             A key of :data:`polarity.analysis.claims.CLAIMS`.
         estimate
-            What this page measured.
+            What this page measured. Where a run has other parameters than the page's, and the
+            estimate's ``setting`` says nothing, these become its setting.
 
         Returns
         -------
@@ -179,11 +208,22 @@ class Page:
 
         if claim_id in self._claims:
             raise ValueError(f"page {self.name} has already measured claim {claim_id!r}")
+        estimate = self._with_setting(estimate)
         verdict = judge(claim_id, estimate)  # type: ignore[arg-type]
         self._claims.add(claim_id)
         stored = {"claim": claim_id, "estimate": _to_json(estimate.to_dict())}
         _display(verdict, {METADATA: {"measurement": stored}})
         return verdict
+
+    def _with_setting(self, estimate: SupportsEstimate) -> SupportsEstimate:
+        """Say what was changed, where the claim's words do not hold for it."""
+        from polarity.analysis.estimate import SUBSTITUTE, Estimate
+
+        changed = {k: v for k, v in self._changed.items() if k not in STILL_THE_PAPERS}
+        if not changed or not isinstance(estimate, Estimate) or estimate.setting:
+            return estimate
+        words = ", ".join(f"{name} = {value!r}" for name, value in changed.items())
+        return replace(estimate, setting=f"a run with {words}; {SUBSTITUTE}")
 
     def figure(self, name: str, figure: Figure, alt: str) -> None:
         """Show a figure, and store with it what a reader may ask for.

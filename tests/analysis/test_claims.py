@@ -36,6 +36,7 @@ def estimate(value: float, low: float, high: float) -> Estimate:
         (RatioLike(0.58), (0.6, 0.5, 1.1), "partly"),
         (RatioLike(0.58), (0.8, 0.7, 0.9), "partly"),
         (RatioLike(0.58), (1.2, 0.9, 1.4), "undecided"),
+        (RatioLike(0.58), (1.5, 0.5, 2.5), "undecided"),  # a wide interval earns nothing
         (RatioLike(0.58), (1.2, 1.1, 1.4), "not reproduced"),
         (Equals(3), (3, 3, 3), "reproduced"),
         (Equals(3), (3, 2, 3), "partly"),

@@ -451,10 +451,12 @@ def test_spread_is_the_central_range_of_the_draws():
     assert (never.value, never.low, never.high) == (3, 1, INF)
     with pytest.raises(ValueError, match="coverage must lie strictly between 0 and 1"):
         spread([1.0], coverage=95)
+    alone = spread([0.3])
+    assert alone.value == 0.3 and math.isnan(alone.low) and math.isnan(alone.high)
 
 
 @settings(deadline=None)
-@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=200), st.floats(0.01, 0.99))
+@given(st.lists(st.floats(allow_nan=False), min_size=2, max_size=200), st.floats(0.01, 0.99))
 def test_spread_holds_at_least_its_share_of_the_draws(values, coverage):
     with np.errstate(over="ignore", invalid="ignore"):  # the median of the largest floats
         estimate = spread(values, coverage=coverage)

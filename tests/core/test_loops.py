@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from polarity import PolarityTemplate
+from polarity import FreezeSGD, PolarityTemplate
 from polarity._torchvision import torchvision
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -40,6 +40,27 @@ def batches() -> list[tuple[Tensor, Tensor]]:
     return list(zip(X.split(8), Y.split(8), strict=True))
 
 
+def by_hand(passes: int) -> tuple[nn.Module, FreezeSGD]:
+    """A loop of one's own: gradients of two batches a step, clipped."""
+    model = donor().match_(network())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    freeze = FreezeSGD(model, optimizer, donor())
+    for i, (x, y) in enumerate(batches() * passes):
+        (nn.functional.cross_entropy(model(x), y) / 2).backward()
+        if i % 2:
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+    return model, freeze
+
+
+def ends_as_by_hand(model: nn.Module, freeze: FreezeSGD) -> None:
+    expected, its = by_hand(6)
+    assert freeze.resets == its.resets
+    for a, b in zip(model.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
 def test_lightning(tmp_path: Path) -> None:
     from lightning.pytorch import Trainer
     from loop_lightning import Frozen
@@ -58,6 +79,7 @@ def test_lightning(tmp_path: Path) -> None:
     trainer(6).fit(whole, data())
     assert donor().violations(whole.network) == {}
     assert sum(whole.freeze_sgd.resets.values()) > 0
+    ends_as_by_hand(whole.network, whole.freeze_sgd)
 
     half = Frozen(network(), donor())
     first = trainer(3)
@@ -79,6 +101,7 @@ def test_accelerate(tmp_path: Path) -> None:
     freeze = train(accelerator, model, donor(), batches() * 6)
     assert donor().violations(model) == {}
     assert sum(freeze.resets.values()) > 0
+    ends_as_by_hand(model, freeze)
 
     saved, state = freeze.resets, freeze.state_dict()["generators"]["cpu"]
     accelerator.save_state(str(tmp_path / "state"))
@@ -88,3 +111,14 @@ def test_accelerate(tmp_path: Path) -> None:
     accelerator.load_state(str(tmp_path / "state"))
     assert freeze.resets == saved
     assert torch.equal(freeze.state_dict()["generators"]["cpu"], state)
+
+
+def test_what_accelerate_wraps_is_asked_for() -> None:
+    from accelerate import Accelerator
+
+    model = donor().match_(network())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    model, prepared = Accelerator(cpu=True).prepare(model, optimizer)
+    with pytest.raises(TypeError, match=r"this AcceleratedOptimizer wraps one .* \.optimizer"):
+        FreezeSGD(model, prepared, donor())
+    FreezeSGD(model, prepared.optimizer, donor())

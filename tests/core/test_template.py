@@ -523,6 +523,11 @@ def test_nothing_to_constrain() -> None:
         with pytest.raises(ValueError, match=r"no weights found: .* include="):
             make(model)
     assert len(PolarityTemplate.from_model(model, include=[])) == 0
+    for make in (PolarityTemplate.from_model, PolarityTemplate.random):
+        with pytest.raises(ValueError, match="include chooses none of the parameters"):
+            make(network(), lambda name, _: "wieght" in name)
+    with pytest.raises(ValueError, match="include chooses none of the parameters"):
+        PolarityTemplate.from_state_dict(network().state_dict(), lambda name, _: False)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -130,11 +130,24 @@ def test_grid_holds_the_single_networks(n_jobs: int) -> None:
 def test_draws_hold_the_grids() -> None:
     few = replace(GRID, widths=(3,), trials=2, epochs=4)
     draws = train_draws(few, 3, backend="compiled", progress=False)
-    assert draws.draw.values.tolist() == [1, 2, 3]
-    for seed in draws.draw.values.tolist():
+    first, second, third = draws.draw.values.tolist()
+    assert first == few.seed == 1 and len({1, second, third}) == 3
+    for seed in (first, second, third):
         grid = train_grid(replace(few, seed=seed), backend="compiled", progress=False)
         xr.testing.assert_identical(draws.sel(draw=seed, drop=True), grid)
-    assert not draws.sel(draw=1, drop=True).equals(draws.sel(draw=2, drop=True))
+    assert not draws.isel(draw=0, drop=True).equals(draws.isel(draw=1, drop=True))
+    more = train_draws(few, 4, backend="compiled", progress=False)
+    xr.testing.assert_identical(more.isel(draw=slice(3)), draws)
+
+
+def test_no_draw_of_one_seed_is_one_of_another() -> None:
+    tiny = replace(GRID, widths=(2,), sizes=GRID.sizes[:1], trials=1, epochs=1)
+    seeds = [
+        int(draw)
+        for seed in range(6)
+        for draw in train_draws(replace(tiny, seed=seed), 6, progress=False).draw.values
+    ]
+    assert len(set(seeds)) == len(seeds)
 
 
 @pytest.mark.parametrize("backend", ["compiled", "batched"])

@@ -20,6 +20,7 @@ import torch
 import xarray as xr
 from matplotlib.figure import Figure
 
+from polarity.analysis.estimate import Estimate
 from polarity.publishing import Page, collect_measurements, executed_notebooks
 from polarity.publishing import page as page_module
 
@@ -118,6 +119,35 @@ def test_measure_judges_shows_and_stores(displayed: list[Any]) -> None:
         "claim": "speed",
         "estimate": {"value": 0.5, "low": 0.1, "high": 0.9, "n": 50},
     }
+
+
+def test_a_claim_says_on_what_other_parameters_it_was_measured(displayed: list[Any]) -> None:
+    estimate = Estimate(0.5, 0.1, 0.9, n=50, method="made up")
+    told = Estimate(0.5, 0.1, 0.9, n=50, method="made up", setting="digits")
+    page = Page("xor5d")
+    page._changed = {"seed": 3, "device": "cpu"}  # the same experiment once more
+    page.measure("speed", estimate)
+    page._changed = {"seed": 3, "width": 8, "sizes": [40, 60]}
+    page.measure("size", estimate)
+    page.measure("other", told)
+    stored = [metadata["polarity"]["measurement"]["estimate"] for _, metadata in displayed]
+    assert [each.get("setting", "") for each in stored] == [
+        "",
+        "a run with width = 8, sizes = [40, 60]; not the paper's experiment",
+        "digits",
+    ]
+
+
+def test_a_list_without_what_the_claims_are_about_is_refused() -> None:
+    page = Page("xor5d")
+    page._parameters = {"sizes": [8, 60, 100]}
+    page.needs("sizes", 60, 100)
+    page.needs("sizes", 40, 60, one_of=True)
+    page.needs("widths", 10)  # another page's
+    with pytest.raises(ValueError, match=r"sizes must hold 60 and 72, .* got \[8, 60, 100\]"):
+        page.needs("sizes", 60, 72)
+    with pytest.raises(ValueError, match="sizes must hold 40 or 72"):
+        page.needs("sizes", 40, 72, one_of=True)
 
 
 def test_a_page_measures_a_claim_once(displayed: list[Any]) -> None:
