@@ -30,6 +30,7 @@ from .style import OKABE_ITO, condition_style
 __all__ = ["chance_figure", "dead_figure", "effects_figure", "flips_figure", "magnitudes_figure"]
 
 _MARKERS = "os^vDP*Xp<>"
+_PHONE = 5.2  # inches, which a phone shows whole, with letters that can be read
 _ROW = (0.45, 1.0)  # where the cells of a row of dead units lie; its label is above
 
 
@@ -198,7 +199,7 @@ def dead_figure(shares: xr.DataArray, title: str) -> Figure:
     """
     rows, moment, hidden = shares.dims
     labels, layers = ([str(name) for name in shares[dim].values] for dim in (rows, hidden))
-    figure = Figure(figsize=(5.4, 1.25 + 0.5 * max(len(labels), 1)), layout="constrained")
+    figure = Figure(figsize=(_PHONE, 1.25 + 0.5 * max(len(labels), 1)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     titles = {"start": "A  before training", "end": "B  after training"}
     across = np.arange(len(layers) + 1)
@@ -222,7 +223,7 @@ def dead_figure(shares: xr.DataArray, title: str) -> Figure:
     axes[0].set_yticks(np.arange(len(labels)) + sum(_ROW) / 2, labels)
     for i, label in enumerate(labels):
         _over(axes[0], label, i + _ROW[0])
-    figure.suptitle(textwrap.fill(f"Dead units (%); {title}", 74), fontsize=9)
+    figure.suptitle(textwrap.fill(f"Dead units (%); {title}", 70), fontsize=9)
     return figure
 
 
@@ -241,7 +242,7 @@ def effects_figure(effects: pd.DataFrame, label: str = "error (points)") -> Figu
     settings = list(dict.fromkeys(effects.setting))
     sizes = sorted(set(effects.n_train))
     figure = Figure(
-        figsize=(5.4, 0.9 + 0.24 * max(1, len(effects)) + 0.37 * len(settings)),
+        figsize=(_PHONE, 0.9 + 0.24 * max(1, len(effects)) + 0.37 * len(settings)),
         layout="constrained",
     )
     ax = figure.subplots()

@@ -1,5 +1,7 @@
 """The image figures: with one trial or twenty, cells missing, a condition that never learns."""
 
+import re
+
 import matplotlib as mpl
 
 mpl.use("agg")
@@ -13,7 +15,7 @@ from image_curves import LAYERS, image_curves, without
 
 from polarity.analysis import image_figures, network_figures
 from polarity.analysis.chance import chance_table
-from polarity.analysis.drawn import table
+from polarity.analysis.drawn import table, to_svg
 from polarity.analysis.figures import condition_style, use_style
 from polarity.analysis.image_metrics import (
     dead_shares,
@@ -25,6 +27,7 @@ from polarity.analysis.image_metrics import (
 from polarity.analysis.image_results import nothing
 from polarity.analysis.published import image_medians
 from polarity.protocols import IMAGE_CONDITIONS
+from polarity.publishing import pictures
 
 SETTING = "reduced tier: AlexNet at 64 px, donor tiny_imagenet_64"
 PUBLISHED = image_medians()[lambda table: table.dataset == "fashion_mnist"]
@@ -148,6 +151,8 @@ def test_no_label_leaves_a_column_to_the_left():
         assert figure.axes[0].get_position().x0 < 0.05
         assert name in words(figure)
         assert table(figure).y.str.startswith(name).all()
+        width = float(re.search(r'width="([\d.]+)pt"', to_svg(figure))[1])
+        assert width * 96 / 72 <= pictures._FITS  # else it scrolls
 
 
 def test_lines_are_medians_over_the_networks_there_are():
