@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from ._checks import one_of, open_unit_interval, positive, whole_number
 from .core.reset import RESET_RULES
 
@@ -285,6 +287,26 @@ class ImagesProtocol:
     def describe(self) -> dict[str, object]:
         """The fields by name, for a provenance record."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def derived_seed(seed: int, index: int) -> int:
+    """Return a seed for one of several repetitions, so that those of different seeds share none.
+
+    ``seed + index`` would: the second of seed 0 is the first of seed 1.
+
+    Parameters
+    ----------
+    seed
+        What a reader may choose; at least 0.
+    index
+        Which repetition; at least 0.
+
+    Examples
+    --------
+    >>> len({derived_seed(seed, index) for seed in range(20) for index in range(20)})
+    400
+    """
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
 def _distinct(protocol: object, *names: str) -> None:

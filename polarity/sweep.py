@@ -327,7 +327,8 @@ def _budget(text: str) -> float:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``images``; where the tiers differ, ``--tier`` says by what."""
-    add, usual, small = parser.add_argument, ImagesProtocol(), ImagesProtocol.reduced()
+    add, usual = parser.add_argument, ImagesProtocol()
+    small, tiny = ImagesProtocol.reduced(), usual.smoke()
     names = ", ".join(IMAGE_CONDITIONS)
     add("--dataset", choices=tuple(IMAGE_SIZES), default=usual.dataset, help="default: %(default)s")
     add(
@@ -335,7 +336,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
         choices=IMAGE_TIERS,
         default=usual.tier,
         help=f"paper (default): {_sums_up(usual)}; reduced: {_sums_up(small)}; smoke: the paper's "
-        "network in seconds, with one size, 2 trials, 2 epochs and 100 test images at most",
+        f"network in seconds, with one size, {tiny.trials} trials, {tiny.epochs} epochs and "
+        f"{tiny.n_val} test images at most",
     )
     add("--trials", type=int, help="networks per size and condition; default: the tier's")
     add("--sizes", type=int, nargs="+", metavar="N",

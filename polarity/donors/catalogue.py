@@ -169,7 +169,7 @@ def _trained_here(name: str, title: str) -> Source:
         title,
         lambda folder: [path],
         look,
-        f"train it with `python -m polarity.donors.training`, which makes {name}",
+        f"it belongs to the package: install that again, or {_OWN}",
     )
     return Source(origin, read, _weights_of(name))
 

@@ -355,7 +355,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 3
         template, weights = export(out, name)
         donors.mkdir(parents=True, exist_ok=True)
-        weights = Path(shutil.copy(weights, donors))  # where a donor's weights are looked for
+        weights = Path(shutil.move(weights, donors / weights.name))  # where they are looked for
     except (ValueError, TypeError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -364,7 +364,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(f"template: {template}\nweights: {weights}")
     tier = "reduced" if size == 64 else "paper"
-    print(f"To transfer them: python -m polarity.sweep images --tier {tier} --donor {template}")
+    data = f" --data {options.data}" if options.data else ""
+    command = f"python -m polarity.sweep images --tier {tier} --donor {template}{data}"
+    print(f"To transfer them: {command}")
     return 0
 
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from .._checks import one_of, whole_number
 from ..datasets import xor5d
 from ..datasets.xor5d import N_INPUTS
-from ..protocols import CONDITIONS, XOR5DProtocol
+from ..protocols import CONDITIONS, XOR5DProtocol, derived_seed
 from . import batched, compiled
 from .cell import Cell, Training, check_data
 from .start import Float, Templates, Weights, initial_weights, templates
@@ -453,13 +453,9 @@ def train_draws(
     """
     protocol = XOR5DProtocol() if protocol is None else protocol
     draws = whole_number("draws", draws, at_least=1)
-    seeds = [protocol.seed, *(_derived(protocol.seed, draw) for draw in range(1, draws))]
+    seeds = [protocol.seed, *(derived_seed(protocol.seed, draw) for draw in range(1, draws))]
     protocols = [replace(protocol, seed=seed) for seed in seeds]
     return _train_grids(protocols, device, backend, n_jobs, progress)
-
-
-def _derived(seed: int, draw: int) -> int:
-    return int(np.random.SeedSequence([seed, draw]).generate_state(1)[0])
 
 
 def _train_grids(

@@ -36,7 +36,7 @@ EXECUTED = "POLARITY_EXECUTED"
 The front matter asks, by ``polarity: {after: [...]}``; the value is a JSON list of paths.
 """
 STILL_THE_PAPERS = {"tier", "seed", "trials", "draws", "device", "shown", "recompute", "budget"}
-# Parameters whose change leaves a claim's words as true as they were.
+"""Parameters whose change leaves a claim's words as true as they were."""
 METADATA = "polarity"  # our corner of an output's metadata
 
 

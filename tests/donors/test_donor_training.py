@@ -73,7 +73,8 @@ def test_the_command_puts_a_donor_where_it_is_found(
     template, held = (data / "donors" / name for name in ("mine/template/mine", "mine"))
     template, held = (path.with_suffix(".safetensors") for path in (template, held))
     assert f"template: {template}\nweights: {held}\n" in said
-    assert f"polarity.sweep images --tier reduced --donor {template}" in said
+    assert f"polarity.sweep images --tier reduced --donor {template} --data {data}\n" in said
+    assert len(list(data.rglob("*.safetensors"))) == 2  # 250 MB of weights are there once
     mine = donor(str(template), weights=True, folder=data)
     assert mine.name == "mine" and "last" not in mine.layers and mine.weights is not None
     assert 0 <= float(mine.card[ACCURACY]) <= 1
@@ -82,6 +83,7 @@ def test_the_command_puts_a_donor_where_it_is_found(
     for name, sign in mine.template.items():
         assert torch.equal(sign, mine.weights[name].sign().to(sign.dtype))
     assert main(command) == 0  # nothing is left to train
+    assert main([*command, "--out", str(data)]) == 0  # the data folder itself
     assert main([*command, "--lr", "0.1"]) == 1
     assert "holds the training of another donor" in capsys.readouterr().err
 
