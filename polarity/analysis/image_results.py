@@ -22,7 +22,7 @@ from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS, Image
 from polarity.results import Run, Store, origin
 from polarity.results.store import ANY_DONOR
 
-from .chance import chance_table
+from .chance import chance_table, states
 from .estimate import SUBSTITUTE
 from .image_metrics import dead_shares, error, over_pairs, paired_error, paired_time, trial_counts
 
@@ -35,6 +35,7 @@ __all__ = [
     "nothing",
     "origin_of",
     "precisions",
+    "rates",
     "shown",
     "stored_runs",
 ]
@@ -394,6 +395,71 @@ def precisions(store: Store, dataset: str) -> pd.DataFrame:
     columns = ["tier", "condition", "n_train", "trial", "float32", "bf16", "spread"]
     numbers = dict.fromkeys(columns[2:4], int) | dict.fromkeys(columns[4:], float)
     return pd.DataFrame(rows, columns=columns).astype(numbers)  # numbers, even where there are none
+
+
+def rates(
+    store: Store,
+    dataset: str,
+    n_train: int,
+    *,
+    epochs: int = 50,
+    donor: str = "tiny_imagenet_64",
+    precision: str = "float32",
+) -> pd.DataFrame:
+    """Return how far networks of the reduced tier got at each learning rate.
+
+    The paper chose its rate "by accuracy gained after 50 epochs" among four. The rate is constant,
+    so a longer run serves, too: its first epochs are those of a shorter one.
+
+    Parameters
+    ----------
+    store, dataset
+        Where to look, and for what.
+    n_train
+        Number of training images.
+    epochs
+        After how many of them; runs that were not evaluated there are left out.
+    donor
+        Whose signs; RAND conditions have none, and are always in.
+    precision
+        ``"float32"`` or ``"bf16"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a network; networks that differ in nothing but the rate have the same trial. Columns
+        lr, condition, trial, accuracy (a fraction) and never_left (bool: at chance in all these
+        epochs, see :func:`~.chance.states`).
+    """
+    found: dict[tuple[float, str, int], dict[str, object]] = {}
+    for experiment in experiments(store, dataset):
+        settings = experiment.settings
+        if (
+            experiment.tier != "reduced"
+            or experiment.unusual.keys() - {"lr", "epochs"}
+            or settings["precision"] != precision
+            or settings["architecture"] != ImagesProtocol.reduced().architecture
+            or experiment.donor not in (donor, ANY_DONOR)
+        ):
+            continue
+        curves = curves_of(store, experiment)
+        if n_train not in curves.n_train or epochs - 1 not in curves.epoch:
+            continue
+        first = curves.sel(n_train=[n_train], epoch=slice(0, epochs - 1))
+        reached = first.val_accuracy.sel(n_train=n_train, epoch=epochs - 1)
+        fate = states(first).sel(n_train=n_train)
+        lr = float(str(settings["lr"]))
+        for condition, trial in product(curves.condition.values, curves.trial.values):
+            at = {"condition": condition, "trial": trial}
+            if np.isfinite(accuracy := float(reached.sel(at))):
+                found[lr, str(condition), int(trial)] = {
+                    "accuracy": accuracy,
+                    "never_left": str(fate.sel(at).item()) == "never left",
+                }
+    columns = ["lr", "condition", "trial", "accuracy", "never_left"]
+    keys = columns[:3]
+    rows = [dict(zip(keys, key, strict=True)) | row for key, row in sorted(found.items())]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _but_donor(experiment: Experiment) -> str:

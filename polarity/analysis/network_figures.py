@@ -22,12 +22,19 @@ from matplotlib.lines import Line2D
 
 from polarity.protocols import IMAGE_CONDITIONS
 
-from .drawn import trial_lines
+from .drawn import trial_dots, trial_lines
 from .image_metrics import ran
 from .metrics import quartiles
 from .style import OKABE_ITO, condition_style
 
-__all__ = ["chance_figure", "dead_figure", "effects_figure", "flips_figure", "magnitudes_figure"]
+__all__ = [
+    "chance_figure",
+    "dead_figure",
+    "effects_figure",
+    "flips_figure",
+    "magnitudes_figure",
+    "rates_figure",
+]
 
 _MARKERS = "os^vDP*Xp<>"
 _PHONE = 5.2  # inches, which a phone shows whole, with letters that can be read
@@ -274,6 +281,46 @@ def effects_figure(effects: pd.DataFrame, label: str = "error (points)") -> Figu
     ax.set_ylim(max(y - 1.5, 0), -1.5)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(f"frozen IN-polarity minus fluid RAND-polarity,\n{label}; left of 0: it helps")
+    return figure
+
+
+def rates_figure(rates: pd.DataFrame, title: str, chance: float = 0.1) -> Figure:
+    """Accuracy reached at each learning rate: networks as dots, a line through their medians.
+
+    Parameters
+    ----------
+    rates
+        :func:`polarity.analysis.image_results.rates`.
+    title
+        What was trained, and for how long.
+    chance
+        Accuracy of guessing, drawn as a line.
+    """
+    figure = Figure(figsize=(_PHONE, 3.9), layout="constrained")
+    ax = figure.subplots()
+    present = [c for c in IMAGE_CONDITIONS if (rates.condition == c).any()]
+    for condition in present:
+        style, rows = condition_style(condition), rates[rates.condition == condition]
+        single = 100 * rows.pivot(index="lr", columns="trial", values="accuracy")
+        trial_dots(ax, single.index.to_numpy()[:, None], single, style.color, size=14, hidden=False)
+        ax.plot(single.index, single.median(axis=1), **style.line())
+    ax.axhline(100 * chance, color="black", linewidth=0.9, linestyle=":", zorder=0.9)
+    ax.annotate(
+        "chance", (0.99, 100 * chance), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+        fontsize=8,
+    )  # fmt: skip
+    ax.set_xscale("log")
+    ticks = sorted(set(rates.lr))
+    ax.set_xticks(ticks, [f"{lr:g}" for lr in ticks])
+    ax.minorticks_off()
+    ax.set(xlabel="learning rate of Adam", ylabel="validation accuracy (%)", ylim=(0, None))
+    if present:
+        figure.legend(
+            *ax.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8.5,
+            title=textwrap.fill(title, 70), title_fontsize=9, alignment="center",
+        )  # fmt: skip
+    else:
+        figure.suptitle(title, fontsize=9)
     return figure
 
 

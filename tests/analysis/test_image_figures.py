@@ -135,6 +135,33 @@ def test_the_cells_of_dead_units_are_the_shares_row_by_row():
     assert len(written) == shares.condition.size * shares.hidden.size - 1
 
 
+def test_the_figure_of_rates_draws_every_network_and_the_medians():
+    rows = [
+        {"lr": lr, "condition": condition, "trial": trial, "accuracy": accuracy + trial / 100}
+        for lr, accuracy in ((0.0003, 0.3), (0.001, 0.5), (0.1, 0.1))
+        for condition in ("frozen_in_polarity", "fluid_rand_polarity")
+        for trial in (0, 1, 5)
+    ]
+    figure = network_figures.rates_figure(pd.DataFrame(rows), SETTING)
+    figure.draw_without_rendering()
+    assert SETTING in words(figure) and "chance" in words(figure)
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks == ["0.0003", "0.001", "0.1"]
+    drawn = table(figure)
+    for condition in ("frozen_in_polarity", "fluid_rand_polarity"):
+        own = drawn[drawn.series == condition_style(condition).label]
+        medians, single = own[own.mark == "line"], own[own.mark != "line"]
+        np.testing.assert_allclose(medians.x, [0.0003, 0.001, 0.1])
+        np.testing.assert_allclose(medians.y, [31, 51, 11])
+        expected = [100 * row["accuracy"] for row in rows if row["condition"] == condition]
+        np.testing.assert_allclose(single.y, expected)
+    width = float(re.search(r'width="([\d.]+)pt"', to_svg(figure))[1])
+    assert width * 96 / 72 <= pictures._FITS
+    empty = network_figures.rates_figure(pd.DataFrame(rows)[:0], SETTING)
+    empty.draw_without_rendering()
+    assert SETTING in words(empty)
+
+
 def test_no_label_leaves_a_column_to_the_left():
     """On a phone every inch beside the data is missed: names of rows stand above them."""
     name = "a donor with a name that is as long as half of a narrow figure"

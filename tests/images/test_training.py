@@ -108,6 +108,16 @@ def test_the_same_run_twice_is_the_same(fluid: Training) -> None:
     assert other.epochs != fluid.epochs
 
 
+@pytest.mark.parametrize("condition", ["fluid_in_polarity", "frozen_in_polarity"])
+def test_a_shorter_run_is_the_first_epochs_of_a_longer_one(
+    condition: str, request: pytest.FixtureRequest
+) -> None:
+    """Learning rates are compared after some epochs, with runs that went on from there."""
+    longer = request.getfixturevalue(condition.partition("_")[0])
+    shorter = trained(condition, replace(PROTOCOL, epochs=2))
+    assert shorter.epochs == longer.epochs[:2] and shorter.flipped() == longer.flipped()[:1]
+
+
 def test_the_report_is_what_a_plain_evaluation_finds(fluid: Training) -> None:
     last = fluid.epochs[-1]
     assert [row.val_loss is not None for row in fluid.epochs] == [False, True, False, True]
