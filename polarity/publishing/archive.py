@@ -12,6 +12,7 @@ import argparse
 import gzip
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -22,7 +23,9 @@ from pathlib import Path
 
 from . import environment
 from .build import device_here, locked
+from .page import stored
 from .provenance import CHECKSUMS, COMMIT_FILE, Commit, commit, versions
+from .rendering import STAGED
 from .sources import BookError, PageSource, ingredients, key_of, pages_of
 
 __all__ = ["BookError", "contents", "main", "write_archive"]
@@ -83,8 +86,8 @@ def contents(
     Raises
     ------
     BookError
-        If there is no commit, or files differ from it; or if the book is missing, or older than
-        its sources.
+        If there is no commit, or files differ from it, or did when a page was executed; or if the
+        book is missing, or older than its sources.
     """
     _clean_commit(root, allow_dirty)
     found = {}
@@ -94,7 +97,7 @@ def contents(
             raise BookError(f"{name} is no plain file: an archive holds plain files only")
         if path.is_file():  # and not deleted without a commit
             found[name] = path
-    for path in _results(root, device_here() if device is None else device):
+    for path in _results(root, device_here() if device is None else device, allow_dirty):
         found[path.relative_to(root).as_posix()] = path
     if bad := [name for name in found if "\n" in name or "\\" in name]:
         raise BookError(f"{bad[0]!r} cannot be listed in {CHECKSUMS}: rename it")
@@ -128,31 +131,36 @@ def _git(root: Path, *arguments: str) -> list[str]:
     return [os.fsdecode(entry) for entry in done.stdout.split(b"\0") if entry]
 
 
-def _results(root: Path, device: str) -> Iterator[Path]:
+def _results(root: Path, device: str, allow_dirty: bool) -> Iterator[Path]:
     """Yield the executed notebooks and the files of the rendered book; refuse what is outdated."""
     build = root / "_build"
     pages = pages_of(root)
-    executed = _executed(root, pages, device)
+    executed = _executed(root, pages, device, allow_dirty)
     yield from executed.values()
     html = build / "html"
+    record = build / "source" / STAGED
+    staged = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     for page in pages:
-        staged = (build / "source" / page.docname).with_suffix(".ipynb" if page.has_code else ".md")
         source = executed[page.name] if page.has_code else page.path
         rendered = html / f"{page.docname}.html"
         if not rendered.is_file():
             raise BookError(f"the book has not been rendered ({rendered}): run `make book` first")
         # What was rendered last is what was staged last, unless the rendering failed.
         if (
-            not staged.is_file()
-            or staged.read_bytes() != source.read_bytes()
-            or staged.stat().st_mtime_ns > rendered.stat().st_mtime_ns
+            staged.get(page.docname) != hashlib.sha256(source.read_bytes()).hexdigest()
+            or record.stat().st_mtime_ns > rendered.stat().st_mtime_ns
         ):
             raise BookError(f"the book is older than its page {page.name}: run `make book` first")
     yield from sorted(path for path in html.rglob("*") if path.is_file())
 
 
-def _executed(root: Path, pages: Sequence[PageSource], device: str) -> Mapping[str, Path]:
+def _executed(
+    root: Path, pages: Sequence[PageSource], device: str, allow_dirty: bool
+) -> Mapping[str, Path]:
+    import nbformat
+
     executed: dict[str, Path] = {}
+    ours = environment.repository_root() == root
     for page in pages:
         if not page.has_code:
             continue
@@ -161,6 +169,14 @@ def _executed(root: Path, pages: Sequence[PageSource], device: str) -> Mapping[s
         if not path.is_file():
             raise BookError(
                 f"page {page.name} has not been executed as it is: run `make book` first"
+            )
+        _, cards = stored(nbformat.read(path, as_version=4))
+        # Cards speak of the clone that holds the package.
+        if ours and not allow_dirty and any(card.get("dirty") for card in cards):
+            raise BookError(
+                f"page {page.name} was executed when files differed from the last commit, and says "
+                "so: run `make book ARGS=--force` now that they are committed, or archive it as it "
+                "is with --allow-dirty"
             )
         executed[page.name] = path
     return executed
@@ -222,6 +238,7 @@ def write_archive(
         members = dict(sorted((files | {k: text.encode() for k, text in made.items()}).items()))
         sums = []
         partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+        out.parent.mkdir(parents=True, exist_ok=True)
         try:
             with (
                 partial.open("wb") as raw,
@@ -284,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             allow_dirty=options.allow_dirty,
             interactive=sys.stderr.isatty(),
         )
-    except BookError as error:
+    except (BookError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

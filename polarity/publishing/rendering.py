@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -24,8 +26,10 @@ from .sources import BookError, PageSource
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["render", "stage"]
+__all__ = ["STAGED", "render", "stage"]
 
+STAGED = ".staged.json"
+"""File in the staged book: page -> SHA-256 of what it was staged from."""
 TITLE = re.compile(r"\s*(?:\([\w-]+\)=\s*\n)?# [^\n]*\n?")  # with a label before it
 # Of MathJax, what `mathjax3_config` in _config.yml loads and what that draws on.
 MATHJAX = (
@@ -84,14 +88,18 @@ def stage(
     listings.write_listings(
         root, static, [file for evidence in EVIDENCE.values() for file in evidence.files]
     )
+    origins = {}
     for page in pages:
         destination = source / page.docname
         destination.parent.mkdir(parents=True, exist_ok=True)
+        origin = executed[page.name] if page.has_code else page.path
+        origins[page.docname] = hashlib.sha256(origin.read_bytes()).hexdigest()
         if page.has_code:
             staged = destination.with_suffix(".ipynb")
-            _stage_notebook(executed[page.name], staged, source, outdated.get(page.name))
+            _stage_notebook(origin, staged, source, outdated.get(page.name))
         else:
-            shutil.copy(page.path, destination.with_suffix(".md"))
+            shutil.copy(origin, destination.with_suffix(".md"))
+    (source / STAGED).write_text(json.dumps(origins, indent=1), encoding="utf-8")
 
 
 def _stage_notebook(executed: Path, target: Path, source: Path, since: str | None) -> None:

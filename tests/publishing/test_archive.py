@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +14,10 @@ from pathlib import Path
 import pytest
 from small_book import Project
 
+from polarity.publishing import environment
 from polarity.publishing.archive import main, write_archive
 from polarity.publishing.provenance import Commit, commit
+from polarity.publishing.rendering import STAGED
 from polarity.publishing.sources import BookError
 
 pytestmark = pytest.mark.book
@@ -45,6 +49,8 @@ def repository(project: Project) -> Project:
         "xor5d",
         COUNT,
         "page.glue('answer', 42.0)\nprint(Path('book/results/r').read_text())",
+        "from matplotlib.figure import Figure\nfigure = Figure()\nfigure.subplots().plot([1, 2])\n"
+        "page.figure('line', figure, 'A line.')",
         inputs=["book/results/*"],
     )
     (root / "book" / "prose.md").write_text("# Prose\n\nWords.\n")
@@ -221,6 +227,22 @@ def test_a_clone_that_differs_from_its_commit(
     assert "with changes that no commit holds" in (folder / "ARCHIVE.md").read_text()
 
 
+def test_a_page_that_was_executed_with_changes(
+    changed: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its card says so, whatever has been committed since."""
+    (executed,) = changed.executed("xor5d")
+    text = executed.read_text()
+    executed.write_text(re.sub(r'"dirty": (true|false)', '"dirty": true', text))
+    done = changed.build()
+    assert done.returncode == 0 and "xor5d        kept" in done.stdout, done.stdout + done.stderr
+    assert '"dirty": true' in executed.read_text()
+    write_archive(changed.root, tmp_path / "a.tar.gz")  # the card speaks of another clone
+    monkeypatch.setattr(environment, "repository_root", lambda: changed.root)
+    refused(changed, "page xor5d was executed when files differed.*`make book ARGS=--force`")
+    write_archive(changed.root, tmp_path / "b.tar.gz", allow_dirty=True)
+
+
 def refused(project: Project, message: str) -> None:
     with pytest.raises(BookError, match=message):
         write_archive(project.root)
@@ -234,15 +256,20 @@ def test_results_that_are_missing_or_outdated(changed: Project) -> None:
     refused(changed, "has not been rendered .*xor5d.*`make book`")
     (root / "_build" / "aside").rename(page)
 
-    staged = root / "_build" / "source" / "book" / "xor5d.ipynb"
+    staged = root / "_build" / "source" / STAGED
     text = staged.read_text()
-    staged.write_text(text + "\n")
+    digest = json.loads(text)["book/xor5d"]
+    staged.write_text(text.replace(digest, 64 * "0"))
     os.utime(staged, (1, 1))
     refused(changed, "the book is older than its page xor5d: run `make book`")
     staged.write_text(text)  # staged after what is there was rendered
-    refused(changed, "the book is older than its page xor5d")
+    refused(changed, "the book is older than its page")
     os.utime(staged, (1, 1))
     write_archive(root)
+    staged.unlink()
+    refused(changed, "the book is older than its page")
+    staged.write_text(text)
+    os.utime(staged, (1, 1))
 
     source = root / "book" / "xor5d.md"
     source.write_text(source.read_text() + "\nMore.\n")
