@@ -59,10 +59,10 @@ says OK of every file. (macOS: `shasum -a 256 -c {checksums}`.)
 needs make and Python 3.11, 3.12 or 3.13, and installs the packages of `constraints.txt`; nothing
 else is fetched. Git is not needed: `{commit_file}` names the commit.
 
-Pages whose sources, package, Python and device are what they were are kept as they are, and the
-book is rendered from them. They were executed with Python {python} on device {device}; elsewhere
-they are executed again, which takes minutes. `make book ARGS=--force` executes every page in any
-case. `make data` says which data sets a few pages can use besides, and where to get them.
+Pages whose sources, package, Python, device and data are what they were are kept as they are, and
+the book is rendered from them. They were executed with Python {python} on device {device};
+elsewhere they are executed again, which takes minutes. `make book ARGS=--force` executes every page
+in any case. `make data` says which data sets a few pages can use besides, and where to get them.
 """
 
 

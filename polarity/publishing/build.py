@@ -14,16 +14,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from . import environment, execution, rendering
 from .page import METADATA, TIERS, kept
-from .sources import BookError, PageSource, changes, ingredients, key_of, pages_of
+from .sources import DATA, BookError, PageSource, changes, ingredients, key_of, pages_of
 
 __all__ = ["build_book", "main"]
 
@@ -88,9 +89,22 @@ def build_book(
     place = build if tier == "live" else build / tier
     place.mkdir(parents=True, exist_ok=True)
     with locked(place / ".lock"):
-        outcome = _execute_pages(
-            pages, wanted, root, tier=tier, force=force, device=device, interactive=interactive
-        )
+        outcome = Outcome()
+        try:
+            _execute_pages(
+                pages,
+                wanted,
+                root,
+                outcome,
+                tier=tier,
+                force=force,
+                device=device,
+                interactive=interactive,
+            )
+        except KeyboardInterrupt:  # perhaps because a page failed: say how
+            if outcome.failed:
+                print(_failures(outcome), file=sys.stderr)
+            raise
         if outcome.failed:
             raise BookError(_failures(outcome))
         if not render:
@@ -107,19 +121,19 @@ def _execute_pages(
     pages: Sequence[PageSource],
     wanted: set[str],
     root: Path,
+    outcome: Outcome,
     *,
     tier: str,
     force: bool,
     device: str,
     interactive: bool,
-) -> Outcome:
+) -> None:
     from tqdm import tqdm
 
     folder = root / "_build" / "executed" / tier
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.partial.*"):  # of a build that was killed
         leftover.unlink()
-    outcome = Outcome()
     execution.check_kernel()
     bar = tqdm(total=len(wanted), desc="Pages", unit="page", disable=not interactive, position=0)
     with bar:
@@ -139,8 +153,11 @@ def _execute_pages(
                     f"{page.name}: not executed, because it draws on {', '.join(unmet)}"
                 )
                 continue
-            found = ingredients(page, root, tier=tier, device=device, executed=outcome.executed)
-            target = folder / f"{page.name}-{key_of(found)}.ipynb"
+            now = partial(
+                ingredients, page, root, tier=tier, device=device, executed=outcome.executed
+            )
+            found = now()
+            target = folder / _name(page, found)
             if target.is_file() and not force:
                 bar.write(f"  {page.name:<12} kept: nothing changed since {_when(target)}")
                 os.utime(target)  # the one in use is the latest
@@ -152,13 +169,13 @@ def _execute_pages(
                 bar.set_postfix_str(page.name)
                 started = time.monotonic()
                 try:
-                    execution.execute(
+                    target = execution.execute(
                         page,
-                        target,
+                        folder,
                         tier=tier,
                         root=root,
+                        settle=partial(_settled, page, found, now, tier),
                         executed=[outcome.executed[name] for name in page.after],
-                        record=_record(found, tier),
                         interactive=interactive,
                     )
                 except execution.PageError as error:
@@ -172,7 +189,6 @@ def _execute_pages(
             _prune(folder, page.name)
             bar.update()
         bar.set_postfix_str("")
-    return outcome
 
 
 def _take_as_it_is(
@@ -184,9 +200,10 @@ def _take_as_it_is(
     if any(name not in outcome.executed for name in page.after):
         return  # that page waits or failed, so nothing is rendered
     found = ingredients(page, root, tier=tier, device=device, executed=outcome.executed)
-    current = folder / f"{page.name}-{key_of(found)}.ipynb"
+    current = folder / _name(page, found)
     if current.is_file():
         outcome.executed[page.name] = current
+        os.utime(current)  # the one in use is the latest
     else:
         before = _metadata(previous)["ingredients"]
         outcome.outdated[page.name] = f"{_when(previous)}, before {changes(before, found)}"
@@ -210,9 +227,26 @@ def _closure(pages: Sequence[PageSource], only: Sequence[str]) -> set[str]:
     return {name for name in wanted if by_name[name].has_code}
 
 
-def _record(found: dict[str, str], tier: str) -> dict[str, Any]:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"ingredients": found, "tier": tier, "executed": now}
+def _settled(
+    page: PageSource, before: dict[str, str], now: Callable[[], dict[str, str]], tier: str
+) -> tuple[str, dict[str, Any]]:
+    """Return the name of a page's result and the facts kept with it; refuse one of two minds.
+
+    A page may fetch data itself. Anything else that changed while it was executed leaves open what
+    its result was made of.
+    """
+    found = now()
+    before |= {name: found[name] for name in found if name.startswith(DATA)}
+    if found != before:
+        raise execution.PageError(
+            f"{page.name}: {changes(before, found)} while the page was executed: build it again"
+        )
+    executed = datetime.now(UTC).isoformat(timespec="seconds")
+    return _name(page, found), {"ingredients": found, "tier": tier, "executed": executed}
+
+
+def _name(page: PageSource, found: dict[str, str]) -> str:
+    return f"{page.name}-{key_of(found)}.ipynb"
 
 
 def _metadata(path: Path) -> dict[str, Any]:

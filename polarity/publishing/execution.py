@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -120,39 +120,46 @@ def check_kernel() -> None:
 
 def execute(
     page: PageSource,
-    target: Path,
+    folder: Path,
     *,
     tier: str,
     root: Path,
+    settle: Callable[[], tuple[str, Mapping[str, Any]]],
     executed: Iterable[Path] = (),
-    record: Mapping[str, Any] | None = None,
     interactive: bool = False,
-) -> None:
-    """Execute a page and, if it is fit to publish, write it to ``target`` in one step.
+) -> Path:
+    """Execute a page and, if it is fit to publish, keep it in ``folder``.
 
     Parameters
     ----------
     page
         The page.
-    target
-        The executed notebook. It appears complete or not at all.
+    folder
+        Where the executed notebook appears, complete or not at all.
     tier
         ``"live"`` or ``"smoke"``.
     root
         The clone; the working directory of the notebook.
+    settle
+        Asked when all cells have run: the name to keep the notebook under, and facts to keep in its
+        metadata. It may refuse with a :class:`PageError`.
     executed
         Executed notebooks that the page draws on.
-    record
-        Facts to keep in the notebook's metadata.
     interactive
         Show progress bars.
+
+    Returns
+    -------
+    Path
+        The executed notebook.
 
     Raises
     ------
     PageError
         If a cell fails, writes anything but progress bars to the error stream, or stores an error;
-        if the kernel dies; or if the page does not end with its provenance card. The notebook as
-        far as it got is kept beside ``target`` as ``NAME.failed.ipynb``.
+        if the kernel dies or cannot be started, or the notebook cannot be written; or if the page
+        does not end with its provenance card. The notebook as far as it got is kept in ``folder``
+        as ``NAME.failed.ipynb``.
     """
     import json
 
@@ -161,9 +168,9 @@ def execute(
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    failed = target.parent / f"{page.name}.failed.ipynb"
-    partial = target.parent / f".{page.name}-{os.getpid()}.partial.ipynb"
+    folder.mkdir(parents=True, exist_ok=True)
+    failed = folder / f"{page.name}.failed.ipynb"
+    partial = folder / f".{page.name}-{os.getpid()}.partial.ipynb"
     log = partial.with_suffix(".log")
     os.environ[EXECUTED] = json.dumps([str(path) for path in executed])
     started: list[AsyncKernelManager] = []
@@ -190,13 +197,15 @@ def execute(
         accept(page.name, notebook)
         facts = notebook.metadata.papermill
         facts.input_path, facts.output_path = f"{SCHEME}{page.docname}.md", f"{page.name}.ipynb"
-        notebook.metadata[METADATA] = {**notebook.metadata.get(METADATA, {}), **(record or {})}
+        name, record = settle()
+        notebook.metadata[METADATA] = {**notebook.metadata.get(METADATA, {}), **record}
         with partial.open("w", encoding="utf-8") as file:
             nbformat.write(notebook, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, target)
+        os.replace(partial, folder / name)
         failed.unlink(missing_ok=True)
+        return folder / name
     except papermill.PapermillExecutionError as error:
         os.replace(partial, failed)
         raise PageError(_describe(page, error, failed)) from None
@@ -208,6 +217,8 @@ def execute(
     except PageError:
         os.replace(partial, failed)
         raise
+    except (RuntimeError, OSError) as error:  # a kernel that does not start; a full disk
+        raise PageError(f"{page.name}: {type(error).__name__}: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
         log.unlink(missing_ok=True)

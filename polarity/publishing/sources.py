@@ -1,14 +1,14 @@
 """The pages of the book, in the order they must be executed, and the key of each result.
 
 A page's result is kept under a key made of everything that could change it: its text, the package,
-its parameters, the lock file, the Python version, the device, files that it reads, and the executed
-notebooks that it draws on. Of the package, only the modules that never touch a notebook, those that
-drive the build and render its results, are left out.
+its parameters, the lock file, the Python version, the device, files that it reads, the executed
+notebooks that it draws on, and whether the data sets and donors' weights that it can use are there.
+Of the package, only the modules that never touch a notebook, those that drive the build and render
+its results, are left out.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import platform
@@ -18,13 +18,18 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polarity.datasets.catalogue import DATASETS
+from polarity.datasets.folder import Origin, offline
+
 from .notebooks import declared_parameters, read_notebook
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["BookError", "PageSource", "changes", "ingredients", "key_of", "pages_of"]
+__all__ = ["DATA", "BookError", "PageSource", "changes", "ingredients", "key_of", "pages_of"]
 
+DATA = "the data "
+"""Begin of the names of ingredients that are data sets, or donors' weights."""
 CANNOT_CHANGE_A_RESULT = (
     "archive.py",
     "build.py",
@@ -60,6 +65,8 @@ class PageSource:
         Names of pages to execute first.
     inputs
         Files that it reads, besides the package.
+    data
+        Data sets that it uses if they are there, and donors whose weights it so uses.
     """
 
     docname: str
@@ -67,6 +74,7 @@ class PageSource:
     notebook: NotebookNode
     after: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
+    data: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -140,14 +148,15 @@ def _read(root: Path, docname: str) -> PageSource:
     except ValueError as error:
         raise BookError(str(error)) from None
     ours: Any = notebook.metadata.get("polarity", {})
-    unknown = sorted(set(ours) - {"after", "inputs"}) if isinstance(ours, Mapping) else ["polarity"]
+    fields = ("after", "inputs", "data")
+    unknown = sorted(set(ours) - set(fields)) if isinstance(ours, Mapping) else ["polarity"]
     if unknown:
         raise BookError(
-            f"{path}: `polarity:` in the front matter may hold after and inputs, each a list; "
-            f"got {', '.join(unknown)}"
+            f"{path}: `polarity:` in the front matter may hold after, inputs and data, each a "
+            f"list; got {', '.join(unknown)}"
         )
     lists = {}
-    for field in ("after", "inputs"):
+    for field in fields:
         lists[field] = ours.get(field, [])
         if not isinstance(lists[field], list):
             raise BookError(f"{path}: polarity: {field} must be a list, got {lists[field]!r}")
@@ -157,7 +166,21 @@ def _read(root: Path, docname: str) -> PageSource:
         if not matching:
             raise BookError(f"{path}: polarity: inputs: no file matches {pattern!r}")
         files += matching
-    return PageSource(docname, path, notebook, tuple(lists["after"]), tuple(files))
+    if lost := [name for name in lists["data"] if name not in _origins()]:
+        raise BookError(
+            f"{path}: polarity: data: must be of {', '.join(_origins())}; got {lost[0]!r}"
+        )
+    return PageSource(
+        docname, path, notebook, tuple(lists["after"]), tuple(files), tuple(lists["data"])
+    )
+
+
+def _origins() -> dict[str, Origin]:
+    """Data sets, and the weights of donors."""
+    from polarity.donors import DONORS
+
+    weights = {name: source.weights or source.origin for name, source in DONORS.items()}
+    return {**DATASETS, **weights}
 
 
 def ingredients(
@@ -194,6 +217,10 @@ def ingredients(
         found[str(path.relative_to(root))] = _digest(path)
     for name in page.after:
         found[f"the results of {name}"] = _digest(executed[name])
+    for name in page.data:
+        there = _origins()[name].look(None)
+        nowhere = "nowhere, and no downloads" if offline() else "nowhere"
+        found[f"{DATA}{name}"] = there.kind if there else nowhere
     found["constraints.txt"] = _digest(root / "constraints.txt")
     found["the parameters"] = json.dumps(page.parameters(tier), sort_keys=True)
     found["the Python version"] = platform.python_version()
@@ -201,7 +228,6 @@ def ingredients(
     return found
 
 
-@functools.cache
 def _package() -> dict[str, str]:
     import polarity
 

@@ -35,11 +35,13 @@ def page_text(
     parameters: str = "",
     after: Sequence[str] = (),
     inputs: Sequence[str] = (),
+    data: Sequence[str] = (),
     card: bool = True,
 ) -> str:
     """Return the text of a page; ``body`` holds code cells, or prose where it starts with ``>``."""
     ours = [f"  after: [{', '.join(after)}]"] if after else []
     ours += [f"  inputs: {list(inputs)}"] if inputs else []
+    ours += [f"  data: {list(data)}"] if data else []
     extra = "\n".join(["polarity:", *ours, ""]) if ours else ""
     cells = [
         f"```{{code-cell}} ipython3\n:tags: [parameters]\n\ntier = 'live'\n{parameters}\n```",

@@ -16,6 +16,8 @@ import pytest
 from small_book import Project
 
 from polarity.publishing.build import main
+from polarity.publishing.execution import PageError, execute
+from polarity.publishing.sources import pages_of
 
 pytestmark = pytest.mark.book
 
@@ -249,6 +251,44 @@ def test_pages_that_are_not_fit_to_publish(project: Project) -> None:
     assert not list(executed.glob("exception.failed*"))
 
 
+def test_what_changes_while_a_page_is_executed(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code of two minds makes no result; data may come, since a page fetches them itself."""
+    monkeypatch.setenv("POLARITY_DATA", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    project.toc("index", "xor5d")
+    project.page("index", COUNT, "Path('constraints.txt').open('a').write('numpy')")
+    fetch = f"Path({str(tmp_path)!r}, 'cifar10_jpeg.npz').touch()"
+    project.page("xor5d", COUNT, fetch, data=["cifar10"])
+    done = project.build("--no-render")
+    assert done.returncode == 1 and tell(done, "index") == "FAILED"
+    assert "index: constraints.txt changed while the page was executed: build it" in done.stderr
+    assert project.executed("index") == [] and len(project.executed("xor5d")) == 1
+    project.page("index", COUNT)
+    runs(project)
+    again = project.build("--no-render")
+    assert again.returncode == 0, again.stderr
+    assert tell(again, "xor5d").startswith("kept") and runs(project) == ["index"]
+
+
+def test_a_kernel_that_does_not_start_fails_its_page_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.toc("index")
+    project.page("index")
+    (page,) = pages_of(project.root)
+
+    def dies(*_: object, **__: object) -> None:
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr("papermill.execute_notebook", dies)
+    folder = project.root / "executed"
+    with pytest.raises(PageError, match=r"^index: RuntimeError: Kernel died before"):
+        execute(page, folder, tier="live", root=project.root, settle=lambda: ("x", {}))
+    assert list(folder.iterdir()) == []
+
+
 def test_a_warning_of_the_renderer_fails_and_leaves_the_last_book(project: Project) -> None:
     project.toc("index")
     project.page("index")
@@ -272,8 +312,9 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_build_goes_on_where_it_was(project: Project, number: int) -> None:
-    project.toc("index", "xor5d")
+    project.toc("index", "broken", "xor5d")
     project.page("index", COUNT)
+    project.page("broken", COUNT, "if Path('hold').exists(): raise ValueError('held')")
     project.page(
         "xor5d",
         COUNT,
@@ -302,7 +343,8 @@ def test_an_interrupted_build_goes_on_where_it_was(project: Project, number: int
     assert process.returncode == (-number if number == signal.SIGKILL else 130)
     if number != signal.SIGKILL:
         assert "Finished pages are kept" in said
-        assert "Traceback" not in said
+        assert "broken: cell [4] of broken.md failed" in said and "ValueError: held" in said
+        assert "Keyboard" not in said
     kernel = int(busy.read_text())
     deadline = time.monotonic() + 30
     while running(kernel):  # no kernel is left behind
@@ -314,7 +356,7 @@ def test_an_interrupted_build_goes_on_where_it_was(project: Project, number: int
     hold.unlink()
     resumed = project.build("--no-render")
     assert resumed.returncode == 0, resumed.stderr
-    assert runs(project) == ["xor5d"]
+    assert runs(project) == ["broken", "xor5d"]
     assert tell(resumed, "index").startswith("kept")
     assert not list((project.root / "_build" / "executed" / "live").glob(".*"))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from small_book import Project
 
-from polarity.publishing import sources
 from polarity.publishing.sources import BookError, changes, ingredients, key_of, pages_of
 
 
@@ -70,10 +69,11 @@ def test_an_unknown_page_to_wait_for(project: Project) -> None:
 @pytest.mark.parametrize(
     ("ours", "message"),
     [
-        ("polarity: {afer: [index]}", "may hold after and inputs, each a list; got afer"),
+        ("polarity: {afer: [index]}", "may hold after, inputs and data, each a list; got afer"),
         ("polarity: {after: index}", "after must be a list, got 'index'"),
-        ("polarity: [index]", "may hold after and inputs"),
+        ("polarity: [index]", "may hold after, inputs and data"),
         ("polarity: {inputs: [book/*.csv]}", r"no file matches 'book/\*\.csv'"),
+        ("polarity: {data: [mnist]}", r"data: must be of fashion_mnist, .*tiny.*; got 'mnist'"),
     ],
 )
 def test_an_unusable_front_matter(project: Project, ours: str, message: str) -> None:
@@ -82,6 +82,29 @@ def test_an_unusable_front_matter(project: Project, ours: str, message: str) -> 
     path.write_text(path.read_text().replace("kernelspec:", f"{ours}\nkernelspec:", 1))
     with pytest.raises(BookError, match=message):
         pages_of(project.root)
+
+
+def test_data_that_come_and_go_are_part_of_the_key(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, folder in (("POLARITY_DATA", "named"), ("XDG_CACHE_HOME", "cache")):
+        (tmp_path / folder).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("POLARITY_OFFLINE", raising=False)
+    project.toc("index")
+    project.page("index", data=["cifar10"])
+
+    def found() -> str:
+        (page,) = pages_of(project.root)
+        parts = ingredients(page, project.root, tier="live", device="cpu", executed={})
+        return parts["the data cifar10"]
+
+    assert found() == "nowhere"
+    monkeypatch.setenv("POLARITY_OFFLINE", "1")
+    assert found() == "nowhere, and no downloads"
+    (tmp_path / "named" / "cifar10_jpeg.npz").touch()
+    assert "JPEG" in found()
 
 
 def test_a_parameters_cell_of_more_than_literals(project: Project) -> None:
@@ -129,7 +152,6 @@ def test_the_key_follows_everything_that_could_change_a_result(
     executed["xor5d"].write_text("{}")
 
     def found(tier: str = "live", device: str = "cpu") -> dict[str, str]:
-        sources._package.cache_clear()
         page = pages_of(project.root)[-1]
         assert page.name == "index"
         return ingredients(page, project.root, tier=tier, device=device, executed=executed)
