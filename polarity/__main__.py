@@ -143,19 +143,20 @@ def _row(name: str, record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _compare(run: Path, other: Path | None, out: Path | None) -> int:
+    out = run.with_suffix(".compare.html") if out is None else out
     try:  # here: `polarity data` does without the libraries of the book
         from .publishing.comparison import ComparisonError, compare, to_html
+
+        try:
+            report = to_html(compare(run, other))
+        except ComparisonError as error:
+            print(error, file=sys.stderr)
+            return 1
     except ModuleNotFoundError as error:
         print(f'polarity compare needs {error.name}: pip install "polarity[book]"', file=sys.stderr)
         return 1
     try:
-        comparison = compare(run, other)
-    except ComparisonError as error:
-        print(error, file=sys.stderr)
-        return 1
-    out = run.with_suffix(".compare.html") if out is None else out
-    try:
-        out.write_text(to_html(comparison), encoding="utf-8")
+        out.write_text(report, encoding="utf-8")
     except OSError as error:
         print(f"{out} cannot be written: {error.strerror}", file=sys.stderr)
         return 1

@@ -88,8 +88,12 @@ def donor(
     >>> donor("tiny_imagenet_64:conv").layers
     ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
     """
-    whole, _, part = name.partition(":")
-    if not whole.endswith(SUFFIX):
+    if name.endswith(SUFFIX):  # a path may hold colons
+        whole, part = name, ""
+    elif f"{SUFFIX}:" in name:
+        whole, _, part = name.rpartition(":")
+    else:
+        whole, _, part = name.partition(":")
         one_of("donor", whole, DONORS)
     return _cached(whole, part, weights, None if folder is None else Path(folder), download)
 

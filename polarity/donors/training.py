@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -342,6 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe = Recipe(
             options.architecture, epochs=options.epochs, lr=options.lr, seed=options.seed
         )
+        donors.mkdir(parents=True, exist_ok=True)  # now: not after hours of training
         train, val = (tiny_imagenet(split, folder=options.data) for split in ("train", "val"))
         record = train_donor(
             recipe,
@@ -352,9 +354,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stop_after=60 * options.minutes,
         )
         if record is None:
+            print("The minutes are over. Finished epochs are saved: run it again to go on.")
             return 3
         template, weights = export(out, name)
-        donors.mkdir(parents=True, exist_ok=True)
         weights = Path(shutil.move(weights, donors / weights.name))  # where they are looked for
     except (ValueError, TypeError, OSError) as error:
         print(error, file=sys.stderr)
@@ -364,9 +366,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(f"template: {template}\nweights: {weights}")
     tier = "reduced" if size == 64 else "paper"
-    data = f" --data {options.data}" if options.data else ""
-    command = f"python -m polarity.sweep images --tier {tier} --donor {template}{data}"
-    print(f"To transfer them: {command}")
+    command = ["python", "-m", "polarity.sweep", "images", "--tier", tier, "--donor", str(template)]
+    command += ["--data", str(options.data)] if options.data else []
+    print(f"To transfer them: {shlex.join(command)}")
     return 0
 
 

@@ -363,7 +363,10 @@ def _image_of(picture: Picture | None) -> str:
     head, _, data = picture.source.partition(",")
     if "svg" not in head:
         return picture.source
-    drawing = base64.b64decode(data).decode("utf-8", errors="replace")
+    try:
+        drawing = base64.b64decode(data).decode("utf-8", errors="replace")
+    except ValueError:  # no base64: compared as it is
+        return picture.source
     return re.sub(r"<dc:date>[^<]*</dc:date>", "", drawing)
 
 
@@ -530,7 +533,9 @@ def _card(path: Path, stored_card: Mapping[str, Any]) -> Provenance:
         "dirty": bool,
         "seconds": int | float,
         **dict.fromkeys(("parameters", "changed", "versions"), dict),
+        "stored": str,
     }
+    stored_card = {"stored": "", **stored_card}  # cards of older runs do not have it
     for name, kind in kinds.items():
         if name not in stored_card or not isinstance(stored_card[name], kind):
             raise ComparisonError(
@@ -645,9 +650,13 @@ def _wide(source: str) -> bool:
     head, _, data = source.partition(",")
     if "svg" not in head:
         return False
-    start = base64.b64decode(data[:4000] + "=" * (-len(data[:4000]) % 4)).decode("utf-8", "replace")
-    found = re.search(r"viewBox=[\"']\S+ \S+ ([\d.]+) ([\d.]+)[\"']", start)
-    return bool(found) and float(found[1]) > WIDE * float(found[2])  # type: ignore[index]
+    data = data[:4000]
+    try:
+        start = base64.b64decode(data + "=" * (-len(data) % 4)).decode("utf-8", "replace")
+        found = re.search(r"viewBox=[\"']\S+ \S+ (\S+) (\S+)[\"']", start)
+        return found is not None and float(found[1]) > WIDE * float(found[2])
+    except ValueError:  # no base64, or no numbers
+        return False
 
 
 def _glued(output: NotebookNode) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import environment
+from .build import locked
 from .sources import BookError
 
 __all__ = ["CHROMIUM", "browser", "main", "write_pdf"]
@@ -195,11 +196,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if root is None:
         parser.error("the package is not in a clone")
     target = options.out or root / "_build" / "polarity.pdf"
+    build = root / "_build"
     try:
-        write_pdf(root, root / "_build" / "html", target, progress=sys.stderr.isatty())
-    except BookError as error:
+        build.mkdir(exist_ok=True)
+        with locked(build / ".lock"):  # no build may take the pages away meanwhile
+            write_pdf(root, build / "html", target, progress=sys.stderr.isatty())
+    except (BookError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped; no PDF was written.", file=sys.stderr)
+        return 130
     print(f"The book: {target} ({target.stat().st_size / 1e6:.1f} MB)")
     return 0
 

@@ -1,4 +1,4 @@
-"""Signs that can flip together while the network computes the same, in :mod:`.small_networks`.
+"""Signs that can flip together while the network computes the same, in :mod:`.networks`.
 
 A polarity says more than the function does: where signs cancel each other, several polarities are
 one. ReLU layers alone have no such flips; normalisation, attention and recurrence have.

@@ -1,4 +1,4 @@
-"""Donors and recipients among handwritten digits, for the networks of :mod:`.small_networks`.
+"""Donors and recipients among handwritten digits, for the networks of :mod:`.networks`.
 
 A trial deals out the ten digits: five for the recipients, five for a donor of another task. Within
 a trial all recipients share magnitudes, biases, images, batches and the draws of the reset rule.
@@ -455,8 +455,16 @@ def train_digits(
     Raises
     ------
     ValueError
-        If a network or a condition is unknown, or a network lacks what a condition freezes.
+        If a network or a condition is unknown, or a network lacks what a condition freezes; or if a
+        number of trials is missing or below 1.
     """
+    if unknown := conditions.keys() - trials.keys():
+        raise ValueError(
+            f"trials must say how many of each network in conditions; got none of "
+            f"{', '.join(sorted(unknown))}"
+        )
+    for network, count in trials.items():
+        whole_number(f"trials of {network}", count, at_least=1)
     todo = [(network, trial) for network in conditions for trial in range(trials[network])]
     work = (
         joblib.delayed(_alone)(network, trial, conditions[network], protocol, images, labels)

@@ -192,6 +192,20 @@ def test_controls_restart_the_experiment_and_keep_the_address(open_page: Any) ->
     assert faults == []
 
 
+@pytest.mark.parametrize(("typed", "run"), [("", 0), ("10000000", 999999), ("-5", 0), ("2.7", 2)])
+def test_the_address_hands_on_the_seed_that_was_run(typed: str, run: int, open_page: Any) -> None:
+    def errors(page: Page) -> list[str]:
+        page.click("[data-part=step]")
+        return [e.inner_text() for e in page.locator("[data-part=error]").all()]
+
+    page, faults = open_page()
+    page.locator("[data-part=seed]").fill(typed)
+    page.locator("[data-part=seed]").blur()
+    assert page.input_value("[data-part=seed]") == str(run) and f"seed={run}" in page.url
+    other, _ = open_page(hash=page.url[page.url.index("#") :])
+    assert errors(page) == errors(other) and faults == []
+
+
 def test_an_address_that_makes_no_sense_does_no_harm(open_page: Any) -> None:
     page, faults = open_page(hash="#units=9999&rule=none&samples=x&seed=&other=1")
     assert page.input_value("[data-part=units]") == "64"
@@ -222,6 +236,7 @@ def test_it_is_played_by_keyboard(open_page: Any) -> None:
 def test_reduced_motion_is_respected(open_page: Any) -> None:
     page, _ = open_page(reduced_motion="reduce")
     page.locator("[data-part=speed]").fill("60")
+    assert page.inner_text('output[for="pg-speed"]') == "2 epochs/s"  # as fast as it goes
     page.click("[data-part=play]")
     until(page, f"{EPOCH} >= 1")
     page.wait_for_timeout(1000)

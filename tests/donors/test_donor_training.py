@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -82,6 +83,14 @@ def test_the_command_puts_a_donor_where_it_is_found(
     assert signs.digest == signs.template.digest() != mine.digest
     for name, sign in mine.template.items():
         assert torch.equal(sign, mine.weights[name].sign().to(sign.dtype))
+    odd = data / "of run:1 and 2" / "mine.safetensors"
+    odd.parent.mkdir()
+    shutil.copy(template, odd)
+    for name, layers in ((str(odd), mine.layers), (f"{odd}:conv", mine.layers[:5])):
+        assert donor(name, folder=data).layers == layers  # a path may hold colons
+    assert main([*command, "--out", str(odd.parent)]) == 0
+    assert f"--donor '{odd.parent}/" in capsys.readouterr().out  # to be copied into a shell
+    shutil.rmtree(odd.parent)
     assert main(command) == 0  # nothing is left to train
     assert main([*command, "--out", str(data)]) == 0  # the data folder itself
     assert main([*command, "--lr", "0.1"]) == 1
@@ -110,3 +119,19 @@ def test_without_images_the_command_says_so(
     assert "tiny_imagenet was not found" in capsys.readouterr().err
     assert main(["--data", str(tmp_path), "--epochs", "0"]) == 1
     assert "epochs must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_what_cannot_be_kept_is_not_trained(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "donors").touch()  # no folder can be made there
+    monkeypatch.setattr(training, "train_donor", lambda *_, **__: pytest.fail("was trained"))
+    assert main(["--data", str(data), "--out", str(data / "elsewhere")]) == 1
+    assert str(data / "donors") in capsys.readouterr().err
+
+
+def test_where_the_minutes_end_the_command_says_how_to_go_on(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(data), "--epochs", "2", "--device", "cpu", "--minutes", "0"]) == 3
+    assert "run it again to go on" in capsys.readouterr().out

@@ -461,3 +461,6 @@ def test_a_donor_that_is_missing_says_how_to_get_it(name: str, tmp_path: Path) -
 def test_donors_that_are_not_there_are_named() -> None:
     with pytest.raises(ValueError, match=r"donor must be one of .*imagenet_lpips.*; got 'imagenet"):
         donor("imagenet")
+    for name in ("imagenet:conv", "/data/run:1/signs"):
+        with pytest.raises(ValueError, match=rf"got '{name.partition(':')[0]}'"):
+            donor(name)

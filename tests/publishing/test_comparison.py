@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html.parser
 import json
 import os
@@ -91,6 +92,9 @@ def test_what_the_header_tells(tmp_path: Path) -> None:
     assert "a GPU (Linux x86_64)" in page
     assert "before.ipynb" in page and str(tmp_path) not in page
     assert "Smoke run." in page
+    assert "Stored runs" not in page
+    stored = to_html(pair(tmp_path, [], [], stored="from runs.parquet"))
+    assert "from runs.parquet" in stored and ">none<" in stored
     dirty = read_run(write(tmp_path / "dirty.ipynb", [], dirty=True))
     assert dirty.commit.endswith("with uncommitted changes")
 
@@ -211,6 +215,15 @@ def test_figures_of_every_kind(tmp_path: Path) -> None:
         ("in HTML & more", "data:image/png;base64,", False),
         ("wide", "data:image/svg+xml;bas", True),
     ]
+
+
+def test_damaged_pictures_are_compared_as_they_are(tmp_path: Path) -> None:
+    sizes = base64.b64encode(b"<svg viewBox='0 0 1.2.3 1'></svg>").decode()
+    sources = [f"data:image/svg+xml;base64,{data}" for data in ("A", sizes)]
+    cells = [cell(s, output({"text/html": f'<img src="{s}" alt="x">'})) for s in sources]
+    found = pair(tmp_path, cells, cells)
+    assert [(p.same, p.after.wide) for p in found.pictures] == [(True, False)] * len(sources)
+    assert to_html(found)
 
 
 def test_what_figures_are_called(tmp_path: Path) -> None:
@@ -457,15 +470,18 @@ def test_the_command(tmp_path: Path, clone: Path, capsys: pytest.CaptureFixture[
     assert "x.html cannot be written: No such file" in capsys.readouterr().err
 
 
-def test_the_command_without_the_libraries_of_the_book() -> None:
+@pytest.mark.parametrize("missing", ["pandas", "nbformat", "jinja2"])
+def test_the_command_without_the_libraries_of_the_book(missing: str, tmp_path: Path) -> None:
+    names = [str(write(tmp_path / name, [])) for name in ("x.ipynb", "y.ipynb")]
     program = (
-        "import sys; sys.modules['pandas'] = sys.modules['nbformat'] = None\n"
+        f"import sys; sys.modules[{missing!r}] = None\n"
         "import polarity.__main__ as c\n"
-        "print(c.main(['data', '--json']) == 0, c.main(['compare', 'x.ipynb']))"
+        f"run, other = {names}\n"
+        "print(c.main(['data', '--json']) == 0, c.main(['compare', run, '--with', other]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.endswith("True 1\n"), done.stderr
-    assert 'polarity compare needs pandas: pip install "polarity[book]"' in done.stderr
+    assert f'polarity compare needs {missing}: pip install "polarity[book]"' in done.stderr
 
 
 @pytest.mark.book

@@ -220,3 +220,15 @@ def test_smoke_is_short_and_donors_have_a_protocol_of_their_own() -> None:
     assert PROTOCOL.smoke().epochs < PROTOCOL.epochs
     donors = replace(PROTOCOL, donor_epochs=9, donor_batch_size=7).of_donor()
     assert (donors.epochs, donors.batch_size) == (9, 7)
+
+
+@pytest.mark.parametrize(
+    ("trials", "message"),
+    [
+        ({"resnet": 1}, "trials must say how many of each network in conditions; got none of gru"),
+        ({"gru": 0}, "trials of gru must be at least 1, got 0"),
+    ],
+)
+def test_numbers_of_trials_that_make_no_sense(trials: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train_digits({"gru": ["fluid_random"]}, trials, PROTOCOL, IMAGES, LABELS, jobs=1)

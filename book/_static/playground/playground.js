@@ -74,11 +74,17 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const [name, input] of Object.entries(settings)) {
       const output = root.querySelector(`output[for="pg-${name}"]`);
       if (!output) continue;
-      const value = name === "lr" ? String(rate()) : input.value;
+      const value = { lr: rate, speed }[name]?.() ?? input.value;
       output.textContent = name === "speed" ? `${value} epochs/s` : value;
       input.setAttribute("aria-valuetext", name === "speed" ? `${passes(Number(value))} a second` : value);
     }
   }
+
+  /** A seed as the address can hand it on: whole, and within the field's limits. */
+  const whole = (value, { min, max }) => Math.min(Math.max(Math.trunc(Number(value)) || 0, min), max);
+
+  /** Whoever wants no motion gets two epochs a second at most. */
+  const speed = () => (calm.matches ? Math.min(2, settings.speed.value) : Number(settings.speed.value));
 
   function restart() {
     experiment = new Polarity.Experiment({
@@ -86,7 +92,7 @@ document.addEventListener("DOMContentLoaded", () => {
       samples: Number(settings.samples.value),
       lr: rate(),
       rule: settings.rule.value,
-      seed: Number(settings.seed.value) || 0,
+      seed: whole(settings.seed.value, settings.seed),
     });
     cards.forEach((card, i) => {
       card.network = experiment.networks[i];
@@ -110,6 +116,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   /** The address keeps the settings. (Called sparingly: browsers limit how often it may change.) */
   function remember() {
+    settings.seed.value = whole(settings.seed.value, settings.seed); // what has been run
     const words = Object.entries(settings)
       .filter(([name]) => name !== "speed")
       .map(([name, input]) => `${name}=${name === "lr" ? rate() : input.value}`);
@@ -129,7 +136,7 @@ document.addEventListener("DOMContentLoaded", () => {
       } else {
         const number = name === "lr" ? Math.log10(Number(value)) : Number(value);
         if (!Number.isFinite(number)) continue;
-        input.value = name === "seed" ? Math.min(Math.max(Math.trunc(number), 0), input.max) : number;
+        input.value = name === "seed" ? whole(number, input) : number;
       }
       any = true;
     }
@@ -193,7 +200,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const begun = performance.now();
     const { epoch, stepsPerEpoch } = experiment;
     const passed = Math.max(now - last, 0);
-    const pace = (stepsPerEpoch * (calm.matches ? Math.min(2, settings.speed.value) : settings.speed.value)) / 1000;
+    const pace = (stepsPerEpoch * speed()) / 1000;
     last = now;
     owed = Math.min(owed + passed * pace, Math.max(100 * pace, stepsPerEpoch));
     // Whoever wants no motion gets whole epochs, one picture for each.
@@ -629,6 +636,7 @@ document.addEventListener("DOMContentLoaded", () => {
       play.focus({ preventScroll: true });
     });
   }
+  calm.addEventListener("change", show);
   addEventListener("hashchange", () => recall(location.hash.slice(1)) && restart());
   document.addEventListener("visibilitychange", () => {
     if (document.hidden && running) setRunning(false);
