@@ -1,10 +1,16 @@
-# `make help` lists the commands. Each does all its own set-up, and writes nothing outside this folder.
+# `make help` lists the commands. Each does all its own set-up. Outside this folder they write nothing
+# but data sets that they download, which are the user's: every clone, and every command without make,
+# looks for them in the same place.
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ARGS ?=
+
+USERS_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+export POLARITY_DATA ?= $(USERS_CACHE)/polarity/data
+export TORCH_HOME ?= $(USERS_CACHE)/torch
 
 # Caches, settings and logs of every tool go below .cache. The same list is in
 # polarity/publishing/environment.py, for those who do without make.
@@ -15,7 +21,6 @@ export JUPYTER_DATA_DIR := $(CACHE)/jupyter/data
 export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
 export MPLCONFIGDIR := $(CACHE)/matplotlib
 export NUMBA_CACHE_DIR := $(CACHE)/numba
-export TORCH_HOME := $(CACHE)/torch
 export XDG_CACHE_HOME := $(CACHE)/xdg/cache
 export XDG_CONFIG_HOME := $(CACHE)/xdg/config
 export XDG_DATA_HOME := $(CACHE)/xdg/data
@@ -103,8 +108,9 @@ lock: $(READY) ## resolve constraints.txt and environment.yml anew (ARGS=--upgra
 	  --custom-compile-command "make lock" $(ARGS)
 	@$(PY) -m polarity.publishing.lock
 
-clean: ## remove the book, its kept results and all caches
-	rm -rf _build .cache .pytest_cache .hypothesis .mypy_cache .ruff_cache
+clean: ## remove the book, its kept results and all caches, but not runs that pages trained anew
+	rm -rf _build .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name recomputed -exec rm -rf {} +
 
-distclean: clean ## remove .venv as well
-	rm -rf $(VENV) polarity.egg-info
+distclean: clean ## remove these, and .venv, as well
+	rm -rf .cache $(VENV) polarity.egg-info

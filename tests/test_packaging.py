@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
 import sysconfig
 import tomllib
@@ -16,10 +18,16 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import polarity
+from polarity.datasets.folder import folders
 from polarity.donors import donor, stored
 from polarity.donors.donor import ACCURACY
 from polarity.networks import ARCHITECTURES
-from polarity.publishing.environment import contained_environment, repository_root
+from polarity.publishing.environment import (
+    contained_environment,
+    enter,
+    repository_root,
+    users_folders,
+)
 from polarity.publishing.lock import LEFT_OUT, direct_dependencies, environment_yml, pins
 
 ROOT = repository_root() or Path()
@@ -148,6 +156,36 @@ def test_make_keeps_everything_inside_the_clone_as_the_builder_does() -> None:
             assert made == "$(CURDIR)/$(VENV)/share/jupyter"
         else:
             assert made == value
+
+
+def test_downloads_are_the_users_with_make_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each clone would fetch them again, and commands without make would not find them."""
+    makefile = tmp_path / "Makefile"
+    recipe = 'show:\n\t@echo "$$POLARITY_DATA|$$TORCH_HOME|$$XDG_CACHE_HOME"\n'
+    makefile.write_text((ROOT / "Makefile").read_text() + recipe)
+    named = {"POLARITY_DATA", "TORCH_HOME", "XDG_CACHE_HOME"}
+    for given, cache in (
+        ({"HOME": "/home/me"}, "/home/me/.cache"),
+        ({"HOME": "/home/me", "XDG_CACHE_HOME": "/fast"}, "/fast"),
+    ):
+        environment = {k: v for k, v in os.environ.items() if k not in named} | given
+        data, torch, moved = _made(makefile, environment)
+        assert (data, torch) == (f"{cache}/polarity/data", f"{cache}/torch") and moved != cache
+        assert _made(makefile, environment | {"POLARITY_DATA": "/mine"})[0] == "/mine"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "environ", dict(environment))
+            assert users_folders() == {"POLARITY_DATA": data, "TORCH_HOME": torch}
+            assert str(folders()[0]) == data  # of a command without make
+            enter(tmp_path)
+            assert str(folders()[0]) == data and os.environ["XDG_CACHE_HOME"] != cache
+
+
+def _made(makefile: Path, environment: dict[str, str]) -> list[str]:
+    command = ["make", "-s", "-C", str(makefile.parent), "show"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return done.stdout.strip().split("|")
 
 
 def test_every_command_of_make_is_explained() -> None:

@@ -1,4 +1,4 @@
-"""Where the repository is, and an environment in which nothing is written outside it."""
+"""Where the repository is, and an environment in which all but downloads stay inside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["contained_environment", "repository_root"]
+__all__ = ["contained_environment", "enter", "repository_root", "users_folders"]
 
 
 def repository_root() -> Path | None:
@@ -46,7 +46,6 @@ def contained_environment(root: Path) -> dict[str, str]:
         "JUPYTER_RUNTIME_DIR": "jupyter/runtime",
         "MPLCONFIGDIR": "matplotlib",
         "NUMBA_CACHE_DIR": "numba",
-        "TORCH_HOME": "torch",
         "XDG_CACHE_HOME": "xdg/cache",
         "XDG_CONFIG_HOME": "xdg/config",
         "XDG_DATA_HOME": "xdg/data",
@@ -57,8 +56,21 @@ def contained_environment(root: Path) -> dict[str, str]:
     return variables
 
 
+def users_folders() -> dict[str, str]:
+    """Return the variables that name where downloads are kept, for every clone of the user.
+
+    They are downloads of this package (``POLARITY_DATA``) and of torch (``TORCH_HOME``). Unless the
+    user has named other places, these are where they lie without :func:`contained_environment`,
+    which moves the cache that they would be in.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    usual = {"POLARITY_DATA": cache / "polarity" / "data", "TORCH_HOME": cache / "torch"}
+    return {name: os.environ.get(name, str(place)) for name, place in usual.items()}
+
+
 def enter(root: Path) -> None:
     """Apply :func:`contained_environment` to this process and the kernels it will start."""
+    os.environ.update(users_folders())  # as they are before caches are moved
     # IPython warns where not even the parent of its folder exists.
     (root / ".cache").mkdir(parents=True, exist_ok=True)
     os.environ.update(contained_environment(root))

@@ -100,8 +100,8 @@ class Page:
         if tier not in TIERS:
             raise ValueError(f"tier must be one of {', '.join(TIERS)}; got {tier!r}")
         self.tier = tier
-        self._claims: set[str] = set()
-        self._figures: set[str] = set()
+        self._claims: dict[str, int] = {}  # -> number of the cell's execution
+        self._figures: dict[str, int] = {}
         self._stored = ""
         self._commit = provenance_module.commit()
         self._started = datetime.now(UTC)
@@ -123,7 +123,9 @@ class Page:
             check_parameters(declared, injected, page=self.name)
         else:
             declared = _declared_in(namespace.get("In", []))
-        self._changed = overridden(declared, injected)
+        written = _written(self.name) if declared else {}
+        edited = {k: v for k, v in declared.items() if k in written and v != written[k]}
+        self._changed = {**edited, **overridden(declared, injected)}
         self._parameters = {
             name: namespace.get(name, default) for name, default in declared.items()
         }
@@ -202,15 +204,16 @@ class Page:
         Raises
         ------
         ValueError
-            If this page has already measured that claim.
+            If this page has already measured that claim. Where it is not the builder who runs it,
+            a cell may measure again what an earlier run of it has measured.
         """
         from polarity.analysis.claims import judge
 
-        if claim_id in self._claims:
+        if _again(self._claims, claim_id):
             raise ValueError(f"page {self.name} has already measured claim {claim_id!r}")
         estimate = self._with_setting(estimate)
         verdict = judge(claim_id, estimate)  # type: ignore[arg-type]
-        self._claims.add(claim_id)
+        self._claims[claim_id] = _execution()
         stored = {"claim": claim_id, "estimate": _to_json(estimate.to_dict())}
         _display(verdict, {METADATA: {"measurement": stored}})
         return verdict
@@ -244,7 +247,8 @@ class Page:
         Raises
         ------
         ValueError
-            If the name is no such name or was used before, or if there is no description.
+            If the name is no such name or was used before (see :meth:`measure`), or if there is
+            no description.
         """
         from matplotlib import pyplot
 
@@ -252,11 +256,11 @@ class Page:
 
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ValueError(f"name must be like 'fig1a', got {name!r}")
-        if name in self._figures:
+        if _again(self._figures, name):
             raise ValueError(f"page {self.name} already has a figure {name!r}")
         if not isinstance(alt, str) or not alt.strip():
             raise ValueError(f"figure {name!r} needs a description (alt), got {alt!r}")
-        self._figures.add(name)
+        self._figures[name] = _execution()
         data = drawn.table(figure)
         csv = data.dropna(axis="columns", how="all").to_csv(index=False, float_format="%.6g")
         layers = drawn.layers_of(figure)
@@ -319,10 +323,37 @@ class Page:
         _display(card, {METADATA: {"provenance": card.to_dict()}})
 
 
+def _execution() -> int:
+    """Return which execution of a cell this is; 0 outside a notebook."""
+    shell = _shell()
+    return int(shell.execution_count) if shell else 0
+
+
+def _again(known: Mapping[str, int], name: str) -> bool:
+    """Say whether a name is used a second time, other than by a person who runs a cell again."""
+    return name in known and (EXECUTED in os.environ or known[name] == _execution())
+
+
 def _shell() -> Any:
     from IPython.core.getipython import get_ipython
 
     return get_ipython()
+
+
+def _written(name: str) -> dict[str, object]:
+    """Return the parameters in the page's text, {} if it is not at hand.
+
+    In JupyterLab they are edited in their cell, with no word to papermill.
+    """
+    from .notebooks import NotebookError, declared_parameters, read_notebook
+
+    for path in (Path(f"{name}.md"), Path("book", f"{name}.md")):
+        if path.is_file():
+            try:
+                return declared_parameters(read_notebook(path))
+            except NotebookError:
+                break
+    return {}
 
 
 def _declared_in(history: Iterable[str]) -> dict[str, object]:

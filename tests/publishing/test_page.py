@@ -19,6 +19,7 @@ import pytest
 import torch
 import xarray as xr
 from matplotlib.figure import Figure
+from small_book import page_text
 
 from polarity.analysis.estimate import Estimate
 from polarity.publishing import Page, collect_measurements, executed_notebooks
@@ -136,6 +137,50 @@ def test_a_claim_says_on_what_other_parameters_it_was_measured(displayed: list[A
         "a run with width = 8, sizes = [40, 60]; not the paper's experiment",
         "digits",
     ]
+
+
+class Shell:
+    """What a page sees of IPython."""
+
+    def __init__(self, *cells: str) -> None:
+        self.user_ns: dict[str, Any] = {"In": ["", *cells]}
+        self.execution_count = 1
+
+
+def test_parameters_edited_in_their_cell_are_changed_ones(
+    displayed: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In JupyterLab nobody injects them."""
+    (tmp_path / "small.md").write_text(page_text("small", parameters="width = 64\nseed = 0"))
+    shell = Shell("tier = 'live'\nwidth = 8\nseed = 0")
+    monkeypatch.setattr(page_module, "_shell", lambda: shell)
+    assert Page("small")._changed == {}  # the text is not at hand
+    monkeypatch.chdir(tmp_path)
+    page = Page("small")
+    page.measure("speed", Estimate(0.5, 0.1, 0.9, n=50, method="made up"))
+    ((_, metadata),) = displayed
+    assert metadata["polarity"]["measurement"]["estimate"]["setting"].startswith("a run with width")
+    assert page._command().endswith("-p width 8")
+    shell.user_ns["In"] += ["# Parameters\nseed = 5\n"]
+    assert Page("small")._changed == {"width": 8, "seed": 5}
+
+
+def test_a_cell_may_run_again_but_in_the_builder(
+    displayed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = Shell()
+    monkeypatch.setattr(page_module, "_shell", lambda: shell)
+    page = Page("small")
+    page.measure("speed", FakeEstimate(0.5))
+    with pytest.raises(ValueError, match="has already measured"):
+        page.measure("speed", FakeEstimate(0.5))  # twice in a cell
+    shell.execution_count = 2
+    page.measure("speed", FakeEstimate(0.6))
+    assert len(displayed) == 2
+    shell.execution_count = 3
+    monkeypatch.setenv(page_module.EXECUTED, "[]")
+    with pytest.raises(ValueError, match="has already measured"):
+        page.measure("speed", FakeEstimate(0.6))
 
 
 def test_a_list_without_what_the_claims_are_about_is_refused() -> None:
