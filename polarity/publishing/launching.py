@@ -2,13 +2,15 @@
 
 One setting makes them: ``repository: url`` in ``_config.yml``. Without it the book has no such
 button, since a button that leads nowhere is worse than none. Binder and Colab read notebooks from
-a branch of the repository, :data:`BRANCH`: the sources, and the executed pages beside their texts.
-``python -m polarity.publishing.launching FOLDER`` fills a checkout of it; CI pushes it.
+a branch of the repository, :data:`BRANCH`: the sources, the executed pages beside their texts, and
+once more where pages that draw on others look for them. ``python -m polarity.publishing.launching
+FOLDER`` fills a checkout of it; CI pushes it.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,12 +30,15 @@ BRANCH = "notebooks"
 """The branch from which Binder and Colab open pages."""
 
 INSTALL = """\
-# On Colab, this installs what the page needs; elsewhere it does nothing.
+# On Colab, this fetches what the page needs: the package, stored runs and the results of other
+# pages, all of the commit that made this notebook. Elsewhere it does nothing.
 import importlib.util
 import sys
 
 if "google.colab" in sys.modules and importlib.util.find_spec("polarity") is None:
-    %pip install --quiet "polarity[book] @ git+{url}"
+    !git clone --quiet --depth 1 --branch {branch} {url} /content/polarity
+    %pip install --quiet "/content/polarity[book]"
+    sys.path.insert(0, "/content/polarity")  # what lies beside the package is found from there
 """
 
 
@@ -90,13 +95,15 @@ def installing(notebook: NotebookNode, url: str) -> NotebookNode:
     """Return an executed notebook that can start on Colab, where nothing is installed."""
     import nbformat
 
-    cell = nbformat.v4.new_code_cell(INSTALL.format(url=url), metadata={"tags": ["remove-cell"]})
+    cell = nbformat.v4.new_code_cell(
+        INSTALL.format(url=url, branch=BRANCH), metadata={"tags": ["remove-cell"]}
+    )
     notebook.cells.insert(0, cell)
     return notebook
 
 
 def write_notebooks(root: Path, folder: Path) -> list[Path]:
-    """Write the executed pages of the live tier beside their text notebooks.
+    """Write the executed pages of the live tier beside their texts, and where the builder has them.
 
     Parameters
     ----------
@@ -131,6 +138,9 @@ def write_notebooks(root: Path, folder: Path) -> list[Path]:
         target = folder / f"{page.docname}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(installing(nbformat.read(executed[0], as_version=4), url), target)
+        beside = folder / executed[0].relative_to(root)
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(executed[0], beside)
         written.append(target)
     return written
 

@@ -69,5 +69,9 @@ def test_buttons_open_the_notebooks_that_are_written(
     assert launching.main([str(out)]) == 0
     assert capsys.readouterr().out == f"1 notebooks in {out}\n"
     notebook = nbformat.read(out / opened, as_version=4)  # what the button opens is there
-    assert f"git+{URL}" in notebook.cells[0].source
+    assert f"--branch {launching.BRANCH} {URL} " in notebook.cells[0].source
+    (executed,) = project.executed("index")  # for pages that draw on it
+    assert (out / executed.relative_to(project.root)).read_bytes() == executed.read_bytes()
+    workflow = (repository_root() or Path()) / ".github" / "workflows" / "book.yml"
+    assert "git add --force book/*.ipynb _build/executed\n" in workflow.read_text()
     assert any(cell.get("outputs") for cell in notebook.cells)
