@@ -21,6 +21,23 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
 
+  /* The definition of a term opens on the side where there is room, and Escape closes it. */
+  const ROOM = 23 * 16; // pixels that a definition may take
+  const terms = [...document.querySelectorAll("a[data-definition]")];
+  for (const term of terms) {
+    const open = () =>
+      term.toggleAttribute("data-at-end", term.getBoundingClientRect().left + ROOM > document.documentElement.clientWidth);
+    const forget = () => term.removeAttribute("data-dismissed");
+    term.addEventListener("pointerenter", open);
+    term.addEventListener("focus", open);
+    term.addEventListener("pointerleave", forget);
+    term.addEventListener("blur", forget);
+  }
+  document.addEventListener("keydown", ({ key }) => {
+    if (key !== "Escape") return;
+    for (const term of terms) term.toggleAttribute("data-dismissed", term.matches(":hover, :focus"));
+  });
+
   /* What scrolls sideways can be reached, and so scrolled, by keyboard; what does not is no stop. */
   const wide = new ResizeObserver((entries) => {
     for (const { target } of entries) {

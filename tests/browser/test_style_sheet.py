@@ -150,6 +150,32 @@ def test_a_wide_table_scrolls_in_its_frame_and_shows_that_there_is_more(
     assert not tab.evaluate(SIDEWAYS)
 
 
+@pytest.mark.parametrize("width", [390, 700, 1000])
+def test_a_definition_stays_on_the_page_and_can_be_closed(
+    width: int, tab: Tab, tmp_path: Path
+) -> None:
+    tab.set_viewport_size({"width": width, "height": 800})
+    words = "what it means, in as many words as it takes to fill two or three lines of the box. "
+    term = f'<a id="term" href="#" data-definition="{words}">polarity</a>'
+    open_page(
+        tab, tmp_path, f'<p style="display: flow-root">Words <span style="float: right">{term}'
+    )
+    opened = "() => getComputedStyle(document.getElementById('term'), '::after').content !== 'none'"
+    assert not tab.evaluate(opened)
+    tab.hover("#term")
+    assert tab.evaluate(opened) and not tab.evaluate(SIDEWAYS)
+    tab.keyboard.press("Escape")
+    assert not tab.evaluate(opened)
+    tab.mouse.move(5, 500)
+    tab.hover("#term")
+    assert tab.evaluate(opened)
+    tab.mouse.move(5, 500)
+    tab.keyboard.press("Tab")
+    assert tab.evaluate(opened) and not tab.evaluate(SIDEWAYS)
+    tab.keyboard.press("Escape")
+    assert not tab.evaluate(opened)
+
+
 def test_a_query_begins_beside_the_magnifying_glass(tab: Tab, tmp_path: Path) -> None:
     open_page(
         tab,
