@@ -157,15 +157,21 @@ class Costs:
         self._protocol = protocol
         self._least = forward_operations(protocol.architecture) / rate
         self._seen: list[float] = []
+        self._before: list[float] = []
 
     @property
     def measured(self) -> bool:
         """Whether any run has been measured."""
-        return bool(self._seen)
+        return bool(self._seen or self._before)
 
-    def learn(self, n: int, seconds: float) -> None:
-        """Take note of a run of ``n`` training images and what it took."""
-        self._seen.append(seconds / passes(self._protocol, n))
+    def learn(self, n: int, seconds: float, *, before: bool = False) -> None:
+        """Take note of a run of ``n`` training images and what it took.
+
+        Runs from ``before`` this sweep count until it has one of its own: they are from a device of
+        the same name, which need not be as fast, or was as busy with other work.
+        """
+        seen = self._before if before else self._seen
+        seen.append(seconds / passes(self._protocol, n))
 
     def possible(self, n: int, seconds: float) -> bool:
         """Whether the device could do a run's operations in this time."""
@@ -173,7 +179,8 @@ class Costs:
 
     def seconds(self, cell: Cell) -> float:
         """Estimate a run's seconds."""
-        each = median(self._seen) if self._seen else self._least / SHARE
+        seen = self._seen or self._before
+        each = median(seen) if seen else self._least / SHARE
         return passes(self._protocol, cell.n) * each
 
 
@@ -420,7 +427,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             n, seconds = int(run.identity["n_train"]), float(run.info["seconds"])
             # Processors that share a maker's name may differ in their instructions.
             if costs.possible(n, seconds):
-                costs.learn(n, seconds)
+                costs.learn(n, seconds, before=True)
         todo = missing(protocol, store, who)
         total = sum(1 for _ in cells(protocol))
         cost = sum(costs.seconds(cell) for cell in todo) / options.jobs

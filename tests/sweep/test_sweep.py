@@ -139,7 +139,7 @@ def test_the_epochs_of_a_run_are_shown(progress: bool, tmp_path: Path) -> None:
 
 def test_no_run_is_begun_that_would_not_fit(tmp_path: Path) -> None:
     costs = Costs(PROTOCOL, 1e11)
-    costs.learn(100, 100.0)
+    costs.learn(100, 100.0, before=True)
     small, large = costs.seconds(Cell(100, 0, "")), costs.seconds(Cell(250, 0, ""))
     assert small == pytest.approx(100) and large > small
     store = Store(tmp_path)
@@ -156,6 +156,15 @@ def test_costs_before_and_after_a_measurement() -> None:
     for seconds in (10.0, 1000.0, 20.0):
         costs.learn(100, seconds)
     assert costs.measured and costs.seconds(Cell(100, 0, "")) == pytest.approx(20.0)
+
+
+def test_what_this_device_took_counts_before_what_one_of_its_name_took() -> None:
+    costs = Costs(PROTOCOL, 1e11)
+    for _ in range(6):
+        costs.learn(100, 1000.0, before=True)
+    assert costs.measured and costs.seconds(Cell(100, 0, "")) == pytest.approx(1000.0)
+    costs.learn(100, 200.0)
+    assert costs.seconds(Cell(100, 0, "")) == pytest.approx(200.0)
 
 
 def test_what_a_device_cannot_have_done() -> None:
