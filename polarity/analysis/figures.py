@@ -59,10 +59,11 @@ _METRIC_COLUMNS = {
     "epochs": "epochs_to_accuracy_0.90",
     "success": "success_rate_0.90_pct",
 }
+_PUBLISHED_THRESHOLD = 0.90
 _METRIC_LABELS = {
     "error": "error at convergence (%)",
-    "epochs": "epochs to 90 % accuracy",
-    "success": "trials beyond 90 % (%)",
+    "epochs": "epochs to {:g} % accuracy",
+    "success": "trials beyond {:g} % (%)",
 }
 
 
@@ -124,12 +125,13 @@ def _efficiency_panel(
             _every_trial(ax, x, epochs, style, shift)
         else:
             ax.plot(x, 100 * success_rate(part, threshold).values, **style.line())
-    if published is not None:
+    # The paper's epochs and successes are those of its own threshold.
+    if published is not None and (metric == "error" or threshold == _PUBLISHED_THRESHOLD):
         _published(ax, published, metric, at)
     ax.set_xticks(x, [str(n) for n in at])
     ax.tick_params(axis="x", labelrotation=45)
     ax.set_xlabel("training samples n")
-    ax.set_ylabel(_METRIC_LABELS[metric])
+    ax.set_ylabel(_METRIC_LABELS[metric].format(100 * threshold))
     ax.set_ylim(bottom=0)
 
 
@@ -267,13 +269,15 @@ def fig1a(x: np.ndarray, y: np.ndarray) -> Figure:
     return figure
 
 
-def figc1(curves: xr.Dataset) -> Figure:
+def figc1(curves: xr.Dataset, threshold: float = 0.90) -> Figure:
     """The four reset rules: frozen sufficient against fluid (Fig C.1).
 
     Parameters
     ----------
     curves
         Dims (reset, n_train, condition, trial, epoch).
+    threshold
+        Validation accuracy of panel A.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.9))
     at = _positions(curves)
@@ -281,13 +285,14 @@ def figc1(curves: xr.Dataset) -> Figure:
     for reset in curves.reset.values:
         part = curves.sel(reset=reset, condition="frozen_sufficient")
         style = replace(RULES[str(reset)], label=f"frozen sufficient, {reset}")
-        _rule(axes, x, part, style, 0.14 * (len(axes[0].lines) - 2))
+        _rule(axes, x, part, threshold, style, 0.14 * (len(axes[0].lines) - 2))
     fluid = curves.isel(reset=0).sel(condition="fluid_random")
-    _rule(axes, x, fluid, condition_style("fluid_random"), 0.28)
+    _rule(axes, x, fluid, threshold, condition_style("fluid_random"), 0.28)
     for ax, metric, title in zip(axes, ("epochs", "error"), "AB", strict=True):
         ax.set_xticks(x, [str(n) for n in at])
         ax.tick_params(axis="x", labelrotation=45)
-        ax.set(xlabel="training samples n", ylabel=_METRIC_LABELS[metric], title=title)
+        label = _METRIC_LABELS[metric].format(100 * threshold)
+        ax.set(xlabel="training samples n", ylabel=label, title=title)
         ax.set_ylim(bottom=0)
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9,
@@ -297,10 +302,15 @@ def figc1(curves: xr.Dataset) -> Figure:
 
 
 def _rule(
-    axes: Sequence[Axes], x: np.ndarray, part: xr.Dataset, style: Style, shift: float
+    axes: Sequence[Axes],
+    x: np.ndarray,
+    part: xr.Dataset,
+    threshold: float,
+    style: Style,
+    shift: float,
 ) -> None:
     """One line of Fig C.1 in both panels."""
-    epochs, errors = epochs_to_threshold(part, 0.9), error_at_convergence(part)
+    epochs, errors = epochs_to_threshold(part, threshold), error_at_convergence(part)
     _band(axes[0], x, quartiles(epochs, skipna=True), style)
     _every_trial(axes[0], x, epochs, style, shift)
     _band(axes[1], x, quartiles(errors), style, 100)
@@ -390,12 +400,12 @@ def fig4a(
 
 _MAP_TITLES = {
     "error": "error at convergence",
-    "epochs": "epochs to 90 %",
-    "success": "share beyond 90 %",
+    "epochs": "epochs to {:g} %",
+    "success": "share beyond {:g} %",
 }
 
 
-def fig4d(beats: xr.DataArray, trials: int) -> Figure:
+def fig4d(beats: xr.DataArray, trials: int, threshold: float = 0.90) -> Figure:
     """Which frozen conditions beat fluid, by width and n, for three metrics (Fig 4D).
 
     Parameters
@@ -404,6 +414,8 @@ def fig4d(beats: xr.DataArray, trials: int) -> Figure:
         Output of :func:`polarity.analysis.comparisons.comparison_map`.
     trials
         Number of trials behind each cell.
+    threshold
+        Validation accuracy of the second and the third metric.
     """
     names = ("neither", "frozen random only", "frozen sufficient only", "both")
     colors = ("#f2f2f2", OKABE_ITO["vermilion"], OKABE_ITO["sky"], OKABE_ITO["blue"])
@@ -423,7 +435,7 @@ def fig4d(beats: xr.DataArray, trials: int) -> Figure:
         )  # fmt: skip
         for label, shade in zip(ax.texts, values.ravel(), strict=True):
             label.set_color("white" if shade == 3 else "black")
-        ax.set(title=_MAP_TITLES[metric], xlabel="training samples n")
+        ax.set(title=_MAP_TITLES[metric].format(100 * threshold), xlabel="training samples n")
         ax.tick_params(axis="y", labelrotation=0, labelsize=8)
         ax.grid(False)
     axes[0].set_ylabel("hidden units")

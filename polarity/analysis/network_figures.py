@@ -306,8 +306,7 @@ def rates_figure(rates: pd.DataFrame, title: str, chance: float = 0.1) -> Figure
         ax.plot(single.index, single.median(axis=1), **style.line())
     ax.axhline(100 * chance, color="black", linewidth=0.9, linestyle=":", zorder=0.9)
     ax.annotate(
-        "chance", (0.99, 100 * chance), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-        fontsize=8,
+        "chance", (0.3, 100 * chance), xycoords=("axes fraction", "data"), va="bottom", fontsize=8,
     )  # fmt: skip
     ax.set_xscale("log")
     ticks = sorted(set(rates.lr))
@@ -317,7 +316,7 @@ def rates_figure(rates: pd.DataFrame, title: str, chance: float = 0.1) -> Figure
     if present:
         figure.legend(
             *ax.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8.5,
-            title=textwrap.fill(title, 70), title_fontsize=9, alignment="center",
+            title=textwrap.fill(title, 62), title_fontsize=9, alignment="center",
         )  # fmt: skip
     else:
         figure.suptitle(title, fontsize=9)

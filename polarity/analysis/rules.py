@@ -141,7 +141,7 @@ class Within:
 class RatioLike:
     """For a published ratio below 1: it must lie in our interval, and our interval below 1.
 
-    Partly if the value lies below 1.
+    Partly if the value lies below 1, near the published one or not: the direction, not the size.
     """
 
     published: float
@@ -166,8 +166,8 @@ class RatioLike:
         """The rule in words."""
         return (
             f"reproduced if the interval holds {_plain(self.published, spec)} and lies wholly "
-            f"below {_plain(1.0, spec)}, partly if only the value lies below, undecided if only a "
-            "part of the interval does"
+            f"below {_plain(1.0, spec)}, partly if it does not and yet the value, whatever it is, "
+            f"lies below {_plain(1.0, spec)}, undecided if only a part of the interval does"
         )
 
 

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import gmean
+from scipy.stats import gmean, t
 
 from .._checks import one_of, open_unit_interval, whole_number
 from .estimate import Estimate
 from .metrics import epochs_to_threshold, error_at_convergence, horizon
-from .resampling import bootstrap_difference
 
 METRICS = ("error", "epochs")
 NOTHING = "frozen_random"
@@ -97,15 +96,17 @@ def mean_gain(values: xr.DataArray, condition: str, baseline: str = NOTHING) -> 
     Returns
     -------
     Estimate
-        With a percentile interval from a bootstrap of the trials, which are paired.
+        With the paired t interval. Of few trials it holds what it says, and a percentile bootstrap
+        does not: simulated with eight normal differences, the one covers 95 %, the other 88 %.
 
     Raises
     ------
     ValueError
-        If the scores are those of several donors.
+        If the scores are those of several donors, or there are fewer than two trials.
     """
-    a, b = (_per_trial(values.sel(condition=name)) for name in (baseline, condition))
-    return bootstrap_difference(a, b, "mean", paired=True)
+    each = trial_gains(values, condition, baseline)
+    low, mean, high = mean_interval(xr.DataArray(each, dims="trial")).values
+    return Estimate(mean, low, high, each.size, method="mean difference, paired t interval")
 
 
 def kept_share(
@@ -171,17 +172,15 @@ def verdict(gain: Estimate) -> str:
     return "worse" if gain.high < 0 else "no difference seen"
 
 
-def mean_interval(
-    values: xr.DataArray, *, confidence: float = 0.95, n_resamples: int = 1999, seed: int = 0
-) -> xr.DataArray:
-    """Mean over the trials with a percentile interval, in every cell at once.
+def mean_interval(values: xr.DataArray, *, confidence: float = 0.95) -> xr.DataArray:
+    """Mean over the trials with its t interval, in every cell at once.
 
     Parameters
     ----------
     values
         Any dims, among them ``trial``, of length 2 or more.
-    confidence, n_resamples, seed
-        Of the bootstrap; all cells draw the same trials.
+    confidence
+        Level of the interval, strictly between 0 and 1.
 
     Returns
     -------
@@ -194,15 +193,12 @@ def mean_interval(
         If there are fewer than two trials.
     """
     confidence = open_unit_interval("confidence", confidence)
-    values = values.transpose(..., "trial")
     trials = whole_number("number of trials", values.sizes["trial"], at_least=2)
-    means = values.values @ _resamples(trials, n_resamples, seed).T
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=-1)
     mean = values.mean("trial")
-    return xr.concat(
-        [mean.copy(data=bound) for bound in (low, mean.values, high)],
-        xr.Variable("bound", list(BOUNDS)),
-    ).transpose(..., "bound")
+    half = t.ppf((1 + confidence) / 2, trials - 1) * values.std("trial", ddof=1) / trials**0.5
+    bounds = xr.Variable("bound", list(BOUNDS))
+    found: xr.DataArray = xr.concat([mean - half, mean, mean + half], bounds)
+    return found.transpose(..., "bound")
 
 
 def _resamples(trials: int, n_resamples: int, seed: int) -> NDArray[np.float64]:

@@ -30,9 +30,11 @@ Group: TypeAlias = tuple[Part, ...]
 
 
 def symmetries(model: nn.Module) -> dict[str, list[Group]]:
-    """Return every group of signs that can flip without changing what the network computes.
+    """Return groups of signs that can flip without changing what the network computes.
 
     Any set of groups may flip: of S groups there are 2 to the power S polarities of one function.
+    There are more, which are no products of small groups: units of a layer can be exchanged, and
+    all that writes a transformer's stream of tokens can flip with the gains that read it.
 
     Parameters
     ----------

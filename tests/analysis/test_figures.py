@@ -52,6 +52,23 @@ def test_efficiency_with_and_without_the_papers_medians(grid):
         assert ("the paper's medians" in words(figure)) == (overlay is not None)
 
 
+def test_another_threshold_is_named_and_has_no_published_times(grid):
+    published = xor5d_medians()
+    overlay = published[published.hidden_units == 20]
+    for threshold, diamonds in ((0.9, 3), (0.8, 1)):
+        figure = figures.efficiency_figure(
+            grid.sel(width=10), threshold, ("epochs", "error", "success"), overlay
+        )
+        panels = [any(line.get_marker() == "D" for line in ax.lines) for ax in figure.axes]
+        assert sum(panels) == diamonds
+        level = f"{100 * threshold:g} %"
+        rules = xr.concat([grid.sel(width=10)] * len(RESETS), pd.Index(RESETS, name="reset"))
+        beats = comparison_map(grid, threshold)
+        for each in (figure, figures.figc1(rules, threshold), figures.fig4d(beats, 3, threshold)):
+            said = words(each)
+            assert f"epochs to {level}" in said and ("90 %" in said) == (threshold == 0.9)
+
+
 def test_the_other_figures(grid):
     draws = train_draws(PROTOCOL, 2, progress=False)
     rules = xr.concat([grid.sel(width=10)] * len(RESETS), pd.Index(RESETS, name="reset"))
