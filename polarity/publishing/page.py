@@ -161,6 +161,26 @@ class Page:
                 f"{parameter} must hold {joined}, where this page makes its claims; got {given!r}"
             )
 
+    def at_least(self, least: int, *parameters: str) -> None:
+        """Refuse numbers too small for what the page computes, before it trains anything.
+
+        Parameters
+        ----------
+        least
+            The smallest number allowed.
+        *parameters
+            Names of parameters that are numbers.
+
+        Raises
+        ------
+        ValueError
+            Naming the parameter, the bound, and what was given.
+        """
+        for name in parameters:
+            given = self._parameters.get(name)
+            if isinstance(given, int | float) and given < least:
+                raise ValueError(f"{name} must be at least {least}, got {given!r}")
+
     def glue(self, name: str, value: object) -> None:
         """Make a value available to the prose, as ``{glue:text}`name:.2f```.
 

@@ -139,6 +139,14 @@ def test_a_claim_says_on_what_other_parameters_it_was_measured(displayed: list[A
     ]
 
 
+def test_a_number_too_small_for_the_page_is_refused() -> None:
+    page = Page("xor5d")
+    page._parameters = {"trials": 1, "width": 64}
+    page.at_least(2, "width", "another_page_s")
+    with pytest.raises(ValueError, match="trials must be at least 2, got 1"):
+        page.at_least(2, "width", "trials")
+
+
 class Shell:
     """What a page sees of IPython."""
 
