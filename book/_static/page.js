@@ -14,11 +14,15 @@ document.addEventListener("DOMContentLoaded", () => {
     const picture = figure.querySelector("img");
     const download = figure.querySelector('a[download$=".svg"]');
     layers.hidden = false;
-    layers.addEventListener("change", () => {
+    const show = () => {
       const chosen = [...layers.querySelectorAll("input:checked")].map((box) => box.dataset.layer);
       picture.src = picture.getAttribute(`data-with-${chosen.join("-") || "none"}`);
       download.href = picture.src;
-    });
+    };
+    layers.addEventListener("change", show);
+    // Some browsers restore choices when a page is loaded again.
+    const restored = () => [...layers.querySelectorAll("input")].some((box) => box.checked !== box.defaultChecked);
+    addEventListener("pageshow", () => restored() && show());
   }
 
   /* The definition of a term opens on the side where there is room, and Escape closes it. */

@@ -156,7 +156,7 @@ def _figure_html(svg: str, figure: Mapping[str, Any], link: str, number: int) ->
         for choice in _choices(figure["layers"])
     )
     switches = "".join(
-        f'<label><input type="checkbox" autocomplete="off" data-layer="{layer}"'
+        f'<label><input type="checkbox" data-layer="{layer}"'
         f"{' checked' if layer in usual else ''}> {html.escape(LAYERS[layer])}</label>"
         for layer in figure["layers"]
     )

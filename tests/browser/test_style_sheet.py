@@ -150,6 +150,23 @@ def test_a_wide_table_scrolls_in_its_frame_and_shows_that_there_is_more(
     assert not tab.evaluate(SIDEWAYS)
 
 
+def test_choices_that_a_browser_restores_are_shown(tab: Tab, tmp_path: Path) -> None:
+    """It checks the boxes again on reload, and says nothing of a change."""
+    open_page(
+        tab,
+        tmp_path,
+        '<figure class="book-figure"><img alt="" src="a.svg" data-with-none="a.svg" '
+        'data-with-trials="b.svg"><a download="x.svg" href="a.svg">SVG</a>'
+        '<span class="figure-layers" hidden><label><input type="checkbox" data-layer="trials">'
+        "single trials</label></span></figure>",
+    )
+    restore = "document.querySelector('input').checked = true; dispatchEvent(new Event('pageshow'))"
+    tab.evaluate("dispatchEvent(new Event('pageshow'))")
+    assert tab.get_attribute("img", "src") == "a.svg"
+    tab.evaluate(restore)
+    assert str(tab.get_attribute("img", "src")).endswith("b.svg")
+
+
 @pytest.mark.parametrize("width", [390, 700, 1000])
 def test_a_definition_stays_on_the_page_and_can_be_closed(
     width: int, tab: Tab, tmp_path: Path
