@@ -72,6 +72,16 @@ bench: $(VENV)/.bench ## measure the trainers and the reset beside their alterna
 venv: $(READY) ## make .venv from constraints.txt; done by the others on demand
 	@echo "$(VENV) is ready: $$($(PY) -V)"
 
+# Commands started side by side in a new clone (two terminals, say) take turns: who waited finds it
+# ready. macOS has no flock; there, start the second one later.
+FLOCK := $(shell command -v flock 2>/dev/null)
+TURN := .cache/venv.lock
+ifndef ENVIRONMENT_IS_OURS
+$(READY): pyproject.toml constraints.txt
+	@mkdir -p .cache
+	@$(if $(FLOCK),flock -n $(TURN) true || echo "Waiting for the command that makes $(VENV)")
+	@$(if $(FLOCK),flock $(TURN)) $(MAKE) -s ENVIRONMENT_IS_OURS=1 $(READY)
+else
 # The stamp is removed before anything is installed and written after everything is. Without it, an
 # environment is what an interrupted set-up left, and is made anew.
 $(READY): pyproject.toml constraints.txt
@@ -92,6 +102,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PY) -m pip install --quiet -c constraints.txt setuptools wheel
 	$(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[test]'
 	@touch $(READY)
+endif
 
 $(VENV)/.lint: $(READY)
 	$(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[lint]'

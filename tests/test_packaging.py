@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -186,6 +187,30 @@ def _made(makefile: Path, environment: dict[str, str]) -> list[str]:
     command = ["make", "-s", "-C", str(makefile.parent), "show"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return done.stdout.strip().split("|")
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="this system has no flock")
+def test_two_first_commands_make_one_environment(tmp_path: Path) -> None:
+    """Each would clear what the other one is installing."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\necho "$*" >>calls\n'
+        'if [ "$1 $2" = "-m venv" ]; then\n'
+        "  sleep 0.5; mkdir -p .venv/bin; touch .venv/pyvenv.cfg; cp python .venv/bin/python\nfi\n"
+    )
+    python.chmod(0o755)
+    command = ["make", "-C", str(tmp_path), "venv", "PYTHON=./python"]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call for call in calls if "venv" in call] == ["-m venv --clear .venv"]
+    assert ["Waiting for the command" in text for text in said].count(True) == 1, said
 
 
 def test_every_command_of_make_is_explained() -> None:

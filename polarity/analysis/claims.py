@@ -184,7 +184,7 @@ def _image_claims(
         time(
             "weights_time",
             "Section 4, Fig 3",
-            "beside a frozen polarity, the donor's magnitudes save no epochs.",
+            "a frozen polarity needs fewer epochs without the donor's magnitudes than with them.",
             f"fewer epochs to {threshold} without them wherever both got there",
             "frozen IN-weight",
         ),
