@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polarity import FreezeSGD, PolarityTemplate
+from polarity._machine import whole_float32
 from polarity.core import reset
 from polarity.networks import ARCHITECTURES, alexnet, forward_operations, initialise_
 
@@ -117,10 +118,7 @@ def measure_step(
     cast = torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
 
     def step(wait: bool = True) -> None:
-        # As the trainer computes: cuDNN's fastest convolution, without TF32.
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=True, deterministic=False, allow_tf32=False
-        ):
+        with whole_float32():  # as the trainer computes
             with cast:
                 loss = functional.cross_entropy(model(x).float(), y)
             optimizer.zero_grad(set_to_none=True)

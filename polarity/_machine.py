@@ -6,9 +6,11 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["matrix_rate", "processor"]
+__all__ = ["matrix_rate", "processor", "whole_float32"]
 
 SIDE = {"cpu": 768, "cuda": 4096}  # of a matrix that keeps the device busy, no larger
 PATIENCE = 0.2  # seconds
@@ -56,8 +58,38 @@ def matrix_rate(device: str, precision: str) -> float:
     side = SIDE[device]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a = torch.ones(side, side, dtype=dtype, device=device)
-    product(32)  # libraries are loaded
-    seconds = [product(side)]
-    while sum(seconds) < PATIENCE:
-        seconds.append(product(side))
+    with whole_float32():
+        product(32)  # libraries are loaded
+        seconds = [product(side)]
+        while sum(seconds) < PATIENCE:
+            seconds.append(product(side))
     return 2 * side**3 / min(seconds)
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Multiply float32 numbers as they are, on every device, and let cuDNN choose its fastest way.
+
+    torch lets convolutions on a GPU round them to TF32, and matrix products and processors do so
+    (or to bfloat16) where they were told to, which some training scripts do in their first line.
+    """
+    import torch
+
+    backends = torch.backends
+    before = []
+    wanted = [(backends.cudnn, "benchmark", True), (backends.cudnn, "deterministic", False)]
+    if hasattr(backends, "fp32_precision"):  # torch 2.9; it refuses to mix these and the others
+        gpu = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+        cpu = (backends.mkldnn.matmul, backends.mkldnn.conv)
+        wanted += [(owner, "fp32_precision", "ieee") for owner in (*gpu, *cpu)]
+    else:
+        wanted += [(backends.cuda.matmul, "allow_tf32", False)]
+        wanted += [(backends.cudnn, "allow_tf32", False)]
+    try:
+        for owner, name, value in wanted:
+            before.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in reversed(before):
+            setattr(owner, name, value)

@@ -34,7 +34,7 @@ from .protocols import (
     RESETS,
     ImagesProtocol,
 )
-from .results import Run, Store
+from .results import ConflictError, Run, Store
 
 __all__ = ["Cell", "Outcome", "duration", "missing", "sweep"]
 
@@ -315,9 +315,18 @@ def _protocol(options: argparse.Namespace) -> ImagesProtocol:
     return paper.smoke() if options.tier == "smoke" else paper
 
 
-def _pack(store: Store) -> int:
+def _alike(store: Store, protocol: ImagesProtocol) -> list[Run]:
+    """Runs of the store whose seconds say what runs of the protocol take."""
     try:
-        packed = store.pack()
+        return store.runs(**{name: getattr(protocol, name) for name in COST})
+    except ConflictError as error:  # whoever reads these results must settle it; a sweep goes on
+        print(f"{error}. Until then, costs are guessed", file=sys.stderr)
+        return []
+
+
+def _pack(store: Store, keep: Sequence[str]) -> int:
+    try:
+        packed = store.pack(keep)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -402,10 +411,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _options(images)
     pack = commands.add_parser("pack", help="merge a store's shards into one, before committing it")
     pack.add_argument("--out", type=Path, default=Path("book/results"), help="the store's folder")
+    pack.add_argument(
+        "--keep", nargs="+", default=(), metavar="SHARD",
+        help="names of shards whose results are kept where others have different ones",
+    )  # fmt: skip
     pack.set_defaults(pack=True)
     options = parser.parse_args(arguments)
     if "pack" in options:
-        return _pack(Store(options.out))
+        return _pack(Store(options.out), options.keep)
 
     from .images import device_name, identity, train
 
@@ -421,7 +434,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return identity(protocol, n, trial, condition, folder=options.data)
 
         here = device_name(options.device, options.jobs)
-        for run in store.runs(**{name: getattr(protocol, name) for name in COST}):
+        for run in _alike(store, protocol):
             if run.info.get("device") != here or "seconds" not in run.info:
                 continue
             n, seconds = int(run.identity["n_train"]), float(run.info["seconds"])

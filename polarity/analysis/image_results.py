@@ -405,8 +405,9 @@ def rates(
     epochs: int = 50,
     donor: str = "tiny_imagenet_64",
     precision: str = "float32",
+    hidden: str = "conv2",
 ) -> pd.DataFrame:
-    """Return how far networks of the reduced tier got at each learning rate.
+    """Return how far networks of the reduced tier got at each learning rate, and what died.
 
     The paper chose its rate "by accuracy gained after 50 epochs" among four. The rate is constant,
     so a longer run serves, too: its first epochs are those of a shorter one.
@@ -423,16 +424,20 @@ def rates(
         Whose signs; RAND conditions have none, and are always in.
     precision
         ``"float32"`` or ``"bf16"``.
+    hidden
+        The layer whose dead units are counted.
 
     Returns
     -------
     pandas.DataFrame
         One row a network; networks that differ in nothing but the rate have the same trial. Columns
-        lr, condition, trial, accuracy (a fraction) and never_left (bool: at chance in all these
-        epochs, see :func:`~.chance.states`).
+        lr, condition, trial, accuracy (a fraction), never_left (bool: at chance in all these
+        epochs, see :func:`~.chance.states`), dead (share of the units of ``hidden`` that are dead
+        at the end of training, a fraction) and trained (epochs until that end).
     """
     found: dict[tuple[float, str, int], dict[str, object]] = {}
-    for experiment in experiments(store, dataset):
+    # Of one network that was trained twice, for longer and no longer than that, the latter is kept.
+    for experiment in sorted(experiments(store, dataset), key=_epochs, reverse=True):
         settings = experiment.settings
         if (
             experiment.tier != "reduced"
@@ -448,6 +453,7 @@ def rates(
         first = curves.sel(n_train=[n_train], epoch=slice(0, epochs - 1))
         reached = first.val_accuracy.sel(n_train=n_train, epoch=epochs - 1)
         fate = states(first).sel(n_train=n_train)
+        dead = first.dead.sel(n_train=n_train, moment="end", hidden=hidden)
         lr = float(str(settings["lr"]))
         for condition, trial in product(curves.condition.values, curves.trial.values):
             at = {"condition": condition, "trial": trial}
@@ -455,11 +461,17 @@ def rates(
                 found[lr, str(condition), int(trial)] = {
                     "accuracy": accuracy,
                     "never_left": str(fate.sel(at).item()) == "never left",
+                    "dead": float(dead.sel(at)),
+                    "trained": _epochs(experiment),
                 }
-    columns = ["lr", "condition", "trial", "accuracy", "never_left"]
+    columns = ["lr", "condition", "trial", "accuracy", "never_left", "dead", "trained"]
     keys = columns[:3]
     rows = [dict(zip(keys, key, strict=True)) | row for key, row in sorted(found.items())]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _epochs(experiment: Experiment) -> int:
+    return int(str(experiment.settings["epochs"]))
 
 
 def _but_donor(experiment: Experiment) -> str:
@@ -471,7 +483,7 @@ def _but_donor(experiment: Experiment) -> str:
 def _described(store: Store, experiment: Experiment, n: int) -> dict[str, object]:
     """What tells experiments apart, for a row of a table: :data:`_SETTINGS`."""
     settings = experiment.settings
-    batch, epochs = int(str(settings["batch_size"])), int(str(settings["epochs"]))
+    batch, epochs = int(str(settings["batch_size"])), _epochs(experiment)
     return {
         "tier": experiment.tier,
         "donor": experiment.donor,

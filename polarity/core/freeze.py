@@ -194,13 +194,15 @@ class FreezeSGD:
         Parameters
         ----------
         state : mapping
-            The state. Tensors may lie on any device, wherever ``map_location`` has sent them.
+            The state. Tensors may lie on any device, wherever ``map_location`` has sent them. The
+            weights may lie on another GPU than they did, as in every process but the one that saved
+            the checkpoint; not on a processor instead of a GPU, which draw differently.
 
         Raises
         ------
         ValueError
-            If the state is not one of FreezeSGD, or belongs to another template, rule, epsilon,
-            set of parameters or of devices. All differences are listed; nothing has changed then.
+            If the state is not one of FreezeSGD, or belongs to another template, rule, epsilon, set
+            of parameters or kinds of device. All differences are listed; nothing has changed then.
 
         Examples
         --------
@@ -223,17 +225,21 @@ class FreezeSGD:
             for key in ("template", "reset", "epsilon")
             if state[key] != own[key]
         }
-        for key in ("resets", "generators"):
-            if state[key].keys() != own[key].keys():
-                there, here = sorted(state[key]), sorted(own[key])
-                faults[key] = f"are of {there} in the state, of {here} here"
+        there, here = (sorted(each["generators"], key=_device_order) for each in (state, own))
+        for key, fit in (
+            ("resets", state["resets"].keys() == own["resets"].keys()),
+            ("generators", list(map(_kind, there)) == list(map(_kind, here))),
+        ):
+            if not fit:
+                faults[key] = f"are of {sorted(state[key])} in the state, of {sorted(own[key])} here"
         if faults:
             raise ValueError("the state belongs to another FreezeSGD:" + listing(faults))
         for name, count in self._resets.items():
             count.fill_(state["resets"][name])
+        stored = dict(zip(here, there, strict=True))
         for device, generator in self._generators.items():
             # A generator's state is kept on the CPU, wherever map_location has sent it.
-            generator.set_state(state["generators"][str(device)].cpu())
+            generator.set_state(state["generators"][stored[str(device)]].cpu())
 
     def __enter__(self) -> Self:
         if not self.active:
@@ -340,6 +346,16 @@ class FreezeSGD:
 def _beside(weight: Tensor, signs: Tensor) -> Tensor:
     """Return the signs as bytes on the weight's device, in its memory order."""
     return torch.empty_like(weight, dtype=torch.int8, requires_grad=False).copy_(signs)
+
+
+def _kind(device: str) -> str:
+    """``"cuda"`` of ``"cuda:1"``."""
+    return device.partition(":")[0]
+
+
+def _device_order(device: str) -> tuple[str, int]:
+    kind, _, index = device.partition(":")
+    return kind, int(index or 0)
 
 
 def _held(optimizer: torch.optim.Optimizer) -> set[int]:

@@ -11,6 +11,7 @@ Three questions every template asks of a model, answered once:
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
@@ -295,6 +296,10 @@ def valueless(tensor: Tensor) -> str | None:
     """Say why a tensor is no plain array of numbers; None: it is."""
     if what := shapeless(tensor):
         return what
+    # Who has one has imported its module, which takes long.
+    spread = sys.modules.get("torch.distributed.tensor")
+    if spread is not None and isinstance(tensor, spread.DTensor):
+        return "is spread over several processes (DTensor): hold it whole, as DDP does"
     if tensor.is_meta:
         return "is on the meta device and has no values: load or initialise it"
     if tensor.layout != torch.strided:

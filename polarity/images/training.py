@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .._checks import one_of
-from .._machine import processor
+from .._machine import processor, whole_float32
 from ..core import FreezeSGD
 from ..datasets.images import ImageSet
 from ..donors.donor import ACCURACY, Donor
@@ -135,7 +135,7 @@ class Training:
         evaluated = set(protocol.evaluated())
         signs = self._signs()
         for number in range(len(self.epochs), protocol.epochs):
-            with _arithmetic():
+            with whole_float32():
                 loss = self._train(number)
                 result = self._evaluate() if number in evaluated else None
             now = self._signs()
@@ -165,7 +165,7 @@ class Training:
         images = self.test.first(min(LOOKED_AT, len(self.test)))
         self.model.eval()
         shares = []
-        with self._autocast():
+        with whole_float32(), self._autocast():
             x = self._inputs(images, slice(None))
             for layer in self.model:
                 x = layer(x)
@@ -383,21 +383,13 @@ def device_name(device: str | torch.device, jobs: int = 1) -> str:
     return f"{processor()}, {max(1, torch.get_num_threads() // jobs)} threads"
 
 
-def _arithmetic() -> AbstractContextManager[None]:
-    """Let cuDNN choose its fastest convolution, in the precision that was asked for.
-
-    torch lets float32 convolutions round their inputs to TF32, and matrix products not.
-    """
-    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=True, deterministic=False, allow_tf32=False
-    )
-    return flags
-
-
 @contextmanager
 def _dropout_stream(seed: int, device: torch.device) -> Iterator[None]:
     """Draw dropout masks from a stream of their own: dropout knows no generator but torch's."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if cuda else []):
+        # torch.manual_seed would seed all devices, also those whose state is not put back.
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)  # of the current one, on which everything is
         yield

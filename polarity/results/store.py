@@ -14,7 +14,8 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ __all__ = ["ConflictError", "DamagedShardWarning", "Store"]
 SCHEMA_VERSION = 1
 SUFFIX = ".parquet"
 STALE = 24 * 3600  # seconds after which a temporary file belongs to nobody
+SETTLED = 60  # seconds after its last change until a file is no longer being copied
 ANY_DONOR = "none"  # runs without a donor serve beside every donor
 
 
@@ -156,19 +158,29 @@ class Store:
         Warns
         -----
         DamagedShardWarning
-            For every shard that cannot be read. It is moved to ``set_aside/`` if possible.
+            For every shard that cannot be read. It is moved to ``set_aside/`` if possible, and if
+            it has not just been changed: then it may still be on its way.
         """
+        return self._union(identity)
+
+    def _union(self, identity: Mapping[str, object], keep: Container[str] = ()) -> list[Run]:
+        """Of a run with different results, take those of the shards whose names are in ``keep``."""
         found: dict[str, tuple[Run, Path]] = {}
         for path, runs in self._shards():
             for run in runs:
                 if not all(_matches(run, name, value) for name, value in identity.items()):
                     continue
                 first, where = found.setdefault(run.key, (run, path))
-                if first is not run and not first.same_results(run):
+                if first is run or first.same_results(run):
+                    continue
+                if (where.name in keep) == (path.name in keep):
                     raise ConflictError(
                         f"run {run.key[:12]} ({_describe(run)}) has different results in {where} "
-                        f"and in {path}: remove one of them"
+                        f"and in {path}; `python -m polarity.sweep pack --out {self.folder} "
+                        f"--keep {path.name}` keeps those of the latter"
                     )
+                if path.name in keep:
+                    found[run.key] = run, path
         return [run for _, (run, _) in sorted(found.items())]
 
     def dataset(self, **identity: object) -> xr.Dataset:
@@ -250,19 +262,34 @@ class Store:
             },
         )
 
-    def pack(self) -> Path | None:
+    def pack(self, keep: Collection[str] = ()) -> Path | None:
         """Merge all shards into one; return it, or None if there is nothing to merge.
 
         The merged shard is complete before the others are removed: whatever interrupts this leaves
         at worst runs that are there twice, alike.
+
+        Parameters
+        ----------
+        keep
+            Names of shards whose results are kept where others have different ones.
+
+        Raises
+        ------
+        ConflictError
+            If a run has different results, in two shards to keep or in none.
+        ValueError
+            If there is no shard of a name in ``keep``.
         """
         before = [path for path, _ in self._shards()]
+        names = [path.name for path in before]
+        if unknown := sorted(set(keep) - set(names)):
+            raise ValueError(f"keep must name shards of {self.folder}, {names}; got {unknown}")
         if len(before) < 2:
             return None
-        target = self.add(*self.runs())
+        target = self.add(*self._union({}, keep))
         for path in before:
             if path != target:
-                path.unlink()
+                path.unlink(missing_ok=True)  # another process may be packing, too
         _sync(self.folder)
         return target
 
@@ -283,9 +310,11 @@ class Store:
                     continue  # packed meanwhile, by another process
                 except _FutureSchema as error:
                     raise ValueError(str(error)) from None
+                except (MemoryError, ImportError, NotImplementedError):
+                    raise  # the machine's fault, not the file's
                 except Exception as error:  # whatever a damaged file provokes in its reader
                     if isinstance(error, OSError) and error.errno is not None:
-                        raise  # the machine's fault, not the file's; Arrow's own have no number
+                        raise  # the machine's fault, too; Arrow's own have no number
                     self._set_aside(path, error)
                     continue
                 yield path, self._read[stamp]
@@ -293,6 +322,8 @@ class Store:
     def _set_aside(self, path: Path, error: Exception) -> None:
         aside = self.folder / "set_aside" / path.name
         try:
+            if time.time() - path.stat().st_mtime < SETTLED:
+                raise BlockingIOError("it has just been changed")
             aside.parent.mkdir(exist_ok=True)
             os.replace(path, aside)
             fate = f"it was moved to {aside}"
@@ -306,11 +337,10 @@ class Store:
 
     def _sweep_temporaries(self) -> None:
         for path in self.folder.glob(".*.partial"):
-            try:
+            # Others may remove it first, or own it: no reason to lose the run that is to be saved.
+            with suppress(OSError):
                 if time.time() - path.stat().st_mtime > STALE:
                     path.unlink()
-            except FileNotFoundError:
-                continue
 
 
 class _FutureSchema(Exception):

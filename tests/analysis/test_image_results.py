@@ -260,28 +260,30 @@ def test_a_network_without_a_donor_is_compared_once(store):
 
 
 def test_learning_rates_are_compared_network_by_network_after_the_same_epochs(store):
-    def reached(*accuracy, trial=0, condition="fluid_rand_polarity", **changes):
+    def reached(*accuracy, trial=0, condition="fluid_rand_polarity", died=0.5, **changes):
         protocol = ImagesProtocol.reduced(epochs=2 * len(accuracy), **changes)
-        store.add(replace(run(protocol, 100, trial, condition), val_accuracy=list(accuracy)))
+        dead = {"start": [0.0], "end": [died]}
+        one = run(protocol, 100, trial, condition)
+        store.add(replace(one, val_accuracy=list(accuracy), dead=dead))
 
     assert rates(store, "fashion_mnist", 100, epochs=4).empty
-    reached(0.2, 0.4, 0.6)  # a longer run: what counts is its fourth epoch
-    reached(0.2, 0.4)  # the same network, stopped there
-    reached(0.1, 0.11, 0.7, trial=1)  # leaves chance after that
+    reached(0.2, 0.4, 0.6, died=0.9)  # a longer run: what counts is its fourth epoch
+    reached(0.2, 0.4)  # the same network, stopped there: what is dead then counts
+    reached(0.1, 0.11, 0.7, trial=1, died=0.75)  # leaves chance after that
     reached(0.3, 0.5, lr=0.01, trial=1)
     reached(0.3, 0.7, condition="frozen_in_polarity")
     reached(0.3, lr=0.1)  # was not trained as long
     for other in ({"donor": "another"}, {"architecture": "alexnet"}, {"n_val": 500}, {"seed": 3}):
         reached(0.8, 0.9, condition="frozen_in_polarity", trial=2, **other)
     reached(0.8, 0.9, precision="bf16")
-    found = rates(store, "fashion_mnist", 100, epochs=4)
+    found = rates(store, "fashion_mnist", 100, epochs=4, hidden="conv1")
     assert found.to_numpy().tolist() == [
-        [0.001, "fluid_rand_polarity", 0, pytest.approx(0.4), False],
-        [0.001, "fluid_rand_polarity", 1, pytest.approx(0.11), True],
-        [0.001, "frozen_in_polarity", 0, pytest.approx(0.7), False],
-        [0.01, "fluid_rand_polarity", 1, pytest.approx(0.5), False],
+        [0.001, "fluid_rand_polarity", 0, pytest.approx(0.4), False, pytest.approx(0.5), 4],
+        [0.001, "fluid_rand_polarity", 1, pytest.approx(0.11), True, pytest.approx(0.75), 6],
+        [0.001, "frozen_in_polarity", 0, pytest.approx(0.7), False, pytest.approx(0.5), 4],
+        [0.01, "fluid_rand_polarity", 1, pytest.approx(0.5), False, pytest.approx(0.5), 4],
     ]
-    half = rates(store, "fashion_mnist", 100, epochs=4, precision="bf16")
+    half = rates(store, "fashion_mnist", 100, epochs=4, precision="bf16", hidden="conv1")
     assert half.accuracy.tolist() == [pytest.approx(0.9)]
     assert rates(store, "fashion_mnist", 250, epochs=4).empty
     assert list(rates(store, "cifar10", 100).columns) == list(found.columns)

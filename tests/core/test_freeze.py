@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from polarity import RESET_RULES, FreezeSGD, PolarityTemplate
+from polarity.core.freeze import _device_order
 
 Optimizer = torch.optim.Optimizer
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
@@ -496,6 +497,25 @@ def test_resume_bit_for_bit(rule: str, make: MakeOptimizer) -> None:
     train(resumed, resumed_optimizer, 10)
     assert same(model, resumed)
     assert resumed_freeze.resets == freeze.resets
+
+
+def test_the_state_of_one_device_resumes_on_another_of_its_kind() -> None:
+    """One process of several saves the checkpoint; the others load it on their own GPU."""
+    model, optimizer, _, freeze = frozen()
+    train(model, optimizer, 10)
+    state = freeze.state_dict()
+    drawn = state["generators"]["cpu"]
+    train(model, optimizer, 10)
+    assert not torch.equal(freeze.state_dict()["generators"]["cpu"], drawn)
+    freeze.load_state_dict(state | {"generators": {"cpu:7": drawn}})
+    assert torch.equal(freeze.state_dict()["generators"]["cpu"], drawn)
+    with pytest.raises(ValueError, match=r"of \['cpu:1', 'cpu:2'\] in the state, of \['cpu'\] here"):
+        freeze.load_state_dict(state | {"generators": {"cpu:1": drawn, "cpu:2": drawn}})
+
+
+def test_several_generators_are_matched_by_the_number_of_their_device() -> None:
+    order = sorted(["cuda:10", "cpu", "cuda:2"], key=_device_order)
+    assert order == ["cpu", "cuda:2", "cuda:10"]
 
 
 def test_resuming_without_the_state_is_another_run() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
+from polarity import FreezeSGD, PolarityTemplate
 from polarity.core.parameters import canonical, weight_names
 
 
@@ -106,3 +110,26 @@ def test_canonical_names(names: list[str], plain: list[str]) -> None:
 def test_names_that_would_become_one() -> None:
     with pytest.raises(ValueError, match=r"prefix alone: a\.weight, _orig_mod\.a\.weight"):
         canonical(["a.weight", "_orig_mod.a.weight", "b"])
+
+
+@pytest.mark.skipif(not dist.is_available(), reason="torch without its distributed part")
+def test_weights_spread_over_processes_are_named(tmp_path: Path) -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model = nn.Sequential(nn.Linear(5, 3))
+    template = PolarityTemplate.random(model)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'met'}", rank=0, world_size=1)
+    try:
+        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for refused in (
+            lambda: PolarityTemplate.from_model(model),
+            lambda: template.match_(model),
+            lambda: template.violations(model),
+            lambda: FreezeSGD(model, optimizer, template),
+        ):
+            with pytest.raises(ValueError, match=r"'0.weight' is spread over several processes"):
+                refused()
+    finally:
+        dist.destroy_process_group()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,6 +181,42 @@ def test_a_packed_store_is_the_same_store(tmp_path: Path) -> None:
     assert store.pack() is None
 
 
+def test_two_that_pack_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one has removed the shards before this one comes to it."""
+    store = Store(tmp_path)
+    for trial in range(3):
+        store.add(run(trial=trial))
+    first, add = store.files()[0], store.add
+
+    def meanwhile(*runs: Run) -> Path:
+        packed = add(*runs)
+        first.unlink()
+        return packed
+
+    monkeypatch.setattr(store, "add", meanwhile)
+    packed = store.pack()
+    assert packed is not None and store.files() == [packed] and len(store.runs()) == 3
+
+
+def test_packing_settles_a_conflict(tmp_path: Path) -> None:
+    store, other = Store(tmp_path), Store(tmp_path / "other")
+    ours = store.add(run(), run(trial=1))
+    changed = replace(run(), val_loss=[9.0] * len(run().epoch))
+    theirs = other.add(changed, run(trial=2))
+    theirs = theirs.rename(tmp_path / theirs.name)
+    with pytest.raises(ConflictError, match="--keep"):
+        store.pack()
+    with pytest.raises(ConflictError):
+        store.pack([ours.name, theirs.name])
+    with pytest.raises(ValueError, match=r"keep must name shards of .*; got \['x'\]"):
+        store.pack(["x"])
+    copy = Store(shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-copy")))
+    for kept, shard, loss in ((store, theirs, 9.0), (copy, ours, run().val_loss[0])):
+        kept.pack([shard.name])
+        (one,) = kept.runs(trial=0)
+        assert one.val_loss[0] == pytest.approx(loss) and len(kept.runs()) == 3 and len(kept.files()) == 1
+
+
 def test_a_shards_name_says_what_is_in_it(tmp_path: Path) -> None:
     one = run()
     other = replace(one, identity={**one.identity, "dataset": "cifar10"})
@@ -187,6 +224,42 @@ def test_a_shards_name_says_what_is_in_it(tmp_path: Path) -> None:
     assert path.name.startswith("cifar10+fashion_mnist-")
 
 
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as complete at once, not after a minute."""
+    monkeypatch.setattr("polarity.results.store.SETTLED", 0)
+
+
+def test_a_file_on_its_way_is_left_to_arrive(tmp_path: Path) -> None:
+    path = Store(tmp_path).add(run())
+    content = path.read_bytes()
+    with path.open("wb") as file:  # what cp does, under its final name
+        file.write(content[:-100])
+        file.flush()
+        with pytest.warns(DamagedShardWarning, match="it stays where it is .*just been changed"):
+            assert Store(tmp_path).runs() == []
+        file.write(content[-100:])
+    assert len(Store(tmp_path).runs()) == 1 and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fault", [MemoryError, ImportError, NotImplementedError])
+@pytest.mark.usefixtures("settled")
+def test_a_machine_that_cannot_read_a_shard_leaves_it(
+    fault: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Store(tmp_path).add(run())
+    with monkeypatch.context() as patch:
+
+        def refuse(_: Path) -> None:
+            raise fault
+
+        patch.setattr("polarity.results.store._runs_of", refuse)
+        with pytest.raises(fault):
+            Store(tmp_path).runs()
+    assert path.exists() and len(Store(tmp_path).runs()) == 1
+
+
+@pytest.mark.usefixtures("settled")
 def test_damage_anywhere_is_noticed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     good, bad = store.add(run()), store.add(run(250))
@@ -209,6 +282,7 @@ def test_damage_anywhere_is_noticed(tmp_path: Path) -> None:
     assert good.exists()
 
 
+@pytest.mark.usefixtures("settled")
 def test_foreign_files_are_set_aside_and_later_schemas_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +320,22 @@ def test_stale_temporaries_are_removed_and_young_ones_left(tmp_path: Path) -> No
     assert not old.exists() and young.exists() and len(store.runs()) == 1
 
 
+def test_a_temporary_file_of_somebody_else_costs_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / ".a-1.partial"
+    theirs.write_bytes(b"PAR1")
+    os.utime(theirs, (time.time() - 1e6,) * 2)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        Store(tmp_path).add(run())
+    assert len(Store(tmp_path).runs()) == 1
+
+
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[2])
@@ -278,6 +368,7 @@ def test_two_writers_killed_at_any_moment(tmp_path: Path) -> None:
     assert all(one.same_results(run(trial=one.identity["trial"])) for one in runs)
 
 
+@pytest.mark.usefixtures("settled")
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
 def test_a_read_only_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)

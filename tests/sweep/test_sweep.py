@@ -370,3 +370,23 @@ def test_a_store_is_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     (packed,) = tmp_path.glob("*.parquet")
     assert capsys.readouterr().out == f"3 runs in {packed}\n"
     assert main(["pack", "--out", str(tmp_path)]) == 0  # nothing left to merge
+
+
+@pytest.mark.usefixtures("pretended")
+def test_a_conflict_is_settled_by_packing_and_stops_no_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["images", "--tier", "reduced", "--trials", "1", "--sizes", "100"]
+    command += ["--conditions", "fluid_rand_polarity", "--epochs", "2", "--out", str(tmp_path)]
+    assert main(command) == 0
+    (one,) = Store(tmp_path).runs()
+    other = Store(tmp_path / "other").add(replace(one, val_loss=[9.0]))
+    other = other.rename(tmp_path / other.name)
+    assert main(["pack", "--out", str(tmp_path)]) == 1
+    assert "different results" in capsys.readouterr().err
+    assert main([*command, "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert "0 of 1 runs are missing" in said.out and "costs are guessed" in said.err
+    assert main(["pack", "--out", str(tmp_path), "--keep", other.name]) == 0
+    (kept,) = Store(tmp_path).runs()
+    assert kept.val_loss == [9.0]
