@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 __all__ = ["matrix_rate", "processor", "whole_float32"]
 
@@ -75,9 +76,12 @@ def whole_float32() -> Iterator[None]:
     """
     import torch
 
-    backends = torch.backends
+    backends: Any = torch.backends  # whose settings torch's annotations do not know
     before = []
-    wanted = [(backends.cudnn, "benchmark", True), (backends.cudnn, "deterministic", False)]
+    wanted: list[tuple[Any, str, object]] = [
+        (backends.cudnn, "benchmark", True),
+        (backends.cudnn, "deterministic", False),
+    ]
     if hasattr(backends, "fp32_precision"):  # torch 2.9; it refuses to mix these and the others
         gpu = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
         cpu = (backends.mkldnn.matmul, backends.mkldnn.conv)

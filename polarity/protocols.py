@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -102,24 +104,22 @@ class XOR5DProtocol:
             Naming the field, its value and what is allowed.
         """
         _distinct(self, "widths", "sizes", "conditions")
-        for width in self.widths:
-            whole_number("width", width, at_least=1)
+        _each(self, "widths", "width", at_least=1)
+        _each(self, "sizes", "n", at_least=4)
         for n in self.sizes:
-            if whole_number("n", n, at_least=4) % 4:
+            if n % 4:
                 raise ValueError(f"n must be a multiple of 4 in a protocol's sizes, got {n}")
         for condition in self.conditions:
             one_of("condition", condition, CONDITIONS)
-        for name in ("trials", "epochs", "batch_size"):
-            whole_number(name, getattr(self, name), at_least=1)
-        if whole_number("n_val", self.n_val, at_least=4) % 4:
+        _plain(self, partial(whole_number, at_least=1), "trials", "epochs", "batch_size")
+        _plain(self, partial(whole_number, at_least=4), "n_val")
+        if self.n_val % 4:
             raise ValueError(f"n_val must be a multiple of 4, got {self.n_val}")
-        whole_number("seed", self.seed, at_least=0)
-        for name in ("lr", "epsilon"):
-            positive(name, getattr(self, name))
+        _plain(self, partial(whole_number, at_least=0), "seed")
+        _plain(self, positive, "lr", "epsilon")
         one_of("reset", self.reset, RESETS)
         one_of("match", self.match, MATCHES)
-        for name in ("threshold", "success_threshold"):
-            open_unit_interval(name, getattr(self, name))
+        _plain(self, open_unit_interval, "threshold", "success_threshold")
 
     @property
     def networks(self) -> int:
@@ -216,18 +216,16 @@ class ImagesProtocol:
             Naming the field, its value and what is allowed.
         """
         one_of("dataset", self.dataset, IMAGE_SIZES)
-        if not self.sizes:
+        if isinstance(self.sizes, Sized) and not len(self.sizes):
             object.__setattr__(self, "sizes", IMAGE_SIZES[self.dataset])
         _distinct(self, "sizes", "conditions")
-        for n in self.sizes:
-            whole_number("n", n, at_least=1)
+        _each(self, "sizes", "n", at_least=1)
         for condition in self.conditions:
             one_of("condition", condition, IMAGE_CONDITIONS)
-        for name in ("trials", "epochs", "batch_size", "n_val", "evaluate_every"):
-            whole_number(name, getattr(self, name), at_least=1)
-        whole_number("seed", self.seed, at_least=0)
-        for name in ("lr", "epsilon"):
-            positive(name, getattr(self, name))
+        counts = ("trials", "epochs", "batch_size", "n_val", "evaluate_every")
+        _plain(self, partial(whole_number, at_least=1), *counts)
+        _plain(self, partial(whole_number, at_least=0), "seed")
+        _plain(self, positive, "lr", "epsilon")
         one_of("reset", self.reset, RESETS)
         one_of("precision", self.precision, PRECISIONS)
         one_of("tier", self.tier, IMAGE_TIERS)
@@ -279,8 +277,8 @@ class ImagesProtocol:
         return {
             "experiment": "images",
             **settings,
-            "n_train": n,
-            "trial": trial,
+            "n_train": whole_number("n", n, at_least=1),
+            "trial": whole_number("trial", trial, at_least=0),
             "condition": condition,
         }
 
@@ -307,6 +305,19 @@ def derived_seed(seed: int, index: int) -> int:
     400
     """
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+
+
+def _plain(protocol: object, check: Callable[[str, Any], object], *names: str) -> None:
+    """Keep what a check makes of fields: one number has one key, whichever kind of it was given."""
+    for name in names:
+        object.__setattr__(protocol, name, check(name, getattr(protocol, name)))
+
+
+def _each(protocol: object, name: str, called: str, *, at_least: int) -> None:
+    """Make the values of a field whole numbers; one of them is ``called`` that in an error."""
+    values = getattr(protocol, name)
+    numbers = tuple(whole_number(called, value, at_least=at_least) for value in values)
+    object.__setattr__(protocol, name, numbers)
 
 
 def _distinct(protocol: object, *names: str) -> None:

@@ -40,7 +40,7 @@ __all__ = ["Cell", "Outcome", "duration", "missing", "sweep"]
 
 Train = Callable[..., Run]
 CHANGES = ("sizes", "conditions", "trials", "epochs", "batch_size", "lr", "architecture", "donor",
-           "precision", "reset", "n_val", "evaluate_every", "seed")  # fmt: skip
+           "precision", "reset", "epsilon", "n_val", "evaluate_every", "seed")  # fmt: skip
 COST = ("architecture", "precision", "epochs", "batch_size", "n_val", "evaluate_every")
 UNITS = {"s": 1, "m": 60, "h": 3600}
 SHARE = 0.5  # of the device's matrix rate that a run is guessed to reach, until one is measured
@@ -369,6 +369,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add("--architecture", choices=tuple(ARCHITECTURES), help="default: the donor's")
     add("--precision", choices=PRECISIONS, help=f"default: {usual.precision}")
     add("--reset", choices=RESETS, help=f"rule of Freeze-SGD; default: {usual.reset}")
+    add("--epsilon", type=float, help=f"scale of that rule; default: {usual.epsilon}")
     add("--n-val", type=int, help="test images of an evaluation; default: the tier's")
     add("--evaluate-every", type=int, metavar="EPOCHS",
         help="epochs between evaluations; default: the tier's")  # fmt: skip

@@ -16,6 +16,7 @@ ROOT = Path(polarity.__file__).parent
 FLOORS: dict[str, int] = {
     # what every floor may use
     "polarity._checks": 0,
+    "polarity._files": 0,
     "polarity._machine": 0,
     "polarity._torchvision": 0,
     # what the paper invented, and the names that the package exports

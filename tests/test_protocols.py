@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,6 +69,24 @@ def test_fields_are_fixed_and_described() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         protocol.trials = 4
     assert XOR5DProtocol(**protocol.describe()) == protocol
+
+
+def test_a_number_has_one_key_whichever_kind_of_it_is_given() -> None:
+    given = ImagesProtocol(
+        "cifar10", sizes=np.array([100, 250]), epochs=np.int64(5), lr=1, epsilon=np.float64(0.5)
+    )
+    plain = ImagesProtocol("cifar10", sizes=(100, 250), epochs=5, lr=1.0, epsilon=0.5)
+    keys = [
+        json.dumps(protocol.cell(n, trial, "fluid_rand_polarity"))
+        for protocol, n, trial in ((given, np.int64(100), np.int32(2)), (plain, 100, 2))
+    ]
+    assert given == plain and keys[0] == keys[1]
+    small = XOR5DProtocol(widths=np.arange(2, 4), n_val=np.int64(8), lr=1)
+    assert json.dumps(small.describe()) == json.dumps(
+        XOR5DProtocol(widths=(2, 3), n_val=8, lr=1.0).describe()
+    )
+    with pytest.raises(ValueError, match="trial must be at least 0, got -1"):
+        plain.cell(100, -1, "fluid_rand_polarity")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -17,6 +16,8 @@ import torch
 import xarray as xr
 
 from polarity._checks import one_of
+from polarity._files import sha256_of
+from polarity.donors import DONORS
 from polarity.networks import ARCHITECTURES, alexnet
 from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS, ImagesProtocol
 from polarity.results import Run, Store, origin
@@ -44,7 +45,7 @@ JUDGED = 6
 """Trials from which a confidence interval of a median can be had at all."""
 _HELD, _SCRATCH = "frozen_in_polarity", "fluid_rand_polarity"
 _SETTINGS = ["tier", "donor", "accuracy", "image_size", "batch_size", "steps", "precision",
-             "unusual", "n_train"]  # fmt: skip
+             "data", "unusual", "n_train"]  # fmt: skip
 _EFFECTS = [*_SETTINGS, "pairs", "error", "time"]
 _DEAD = [*_SETTINGS, "condition", "networks", "never_left", "error", "dead"]
 _UNUSUAL = {
@@ -99,13 +100,30 @@ class Experiment:
     @property
     def unusual(self) -> dict[str, str]:
         """Settings that are not the tier's own, in words; precision, network and donor apart."""
-        usual = ImagesProtocol.reduced() if self.tier == "reduced" else ImagesProtocol()
-        usual = usual.smoke() if self.tier == "smoke" else usual
+        usual = _protocol_of(self.tier)
         return {
             name: words.format(self.settings[name])
             for name, words in _UNUSUAL.items()
             if name in self.settings and self.settings[name] != getattr(usual, name)
         }
+
+    @property
+    def own(self) -> bool:
+        """Whether settings, network and donor are the tier's own: no variation and no control."""
+        usual = _protocol_of(self.tier)
+        named = ("architecture", "donor")
+        return not self.unusual and all(self.settings[n] == getattr(usual, n) for n in named)
+
+    @property
+    def substitute(self) -> bool:
+        """Whether it differs from the paper's experiment: by tier, donor, images or arithmetic."""
+        return bool(
+            self.tier != "paper"
+            or self.unusual
+            or self.donor not in ("imagenet_caffe", ANY_DONOR)
+            or self.settings.get("precision") != "float32"
+            or self.settings.get("data") != "original"
+        )
 
     def extent(self, curves: xr.Dataset) -> str:
         """Tier, donor, sizes and trials in words, for the ledger."""
@@ -116,8 +134,13 @@ class Experiment:
         trials = f"{low} to {high}" if low != high else f"{high}"
         place = "the " + self.setting.replace(" tier: ", " tier (", 1) + ")"
         listing = ", ".join(sizes[:-1]) + (" and " if len(sizes) > 1 else "") + "".join(sizes[-1:])
-        note = "" if self.tier == "paper" else f"; {SUBSTITUTE}"
+        note = f"; {SUBSTITUTE}" if self.substitute else ""
         return f"{place}, n = {listing}, {trials} {'trial' if high == 1 else 'trials'}{note}"
+
+
+def _protocol_of(tier: str) -> ImagesProtocol:
+    protocol = ImagesProtocol.reduced() if tier == "reduced" else ImagesProtocol()
+    return protocol.smoke() if tier == "smoke" else protocol
 
 
 def origin_of(store: Store, experiment: Experiment | None) -> str:
@@ -148,17 +171,15 @@ def stored_runs(store: Store, *chosen: Experiment | None) -> str:
     Returns
     -------
     str
-        A few sentences; empty where there are no runs.
+        A few sentences; empty where there are no runs. A donor of the user's own is named by its
+        template's file, wherever that is.
     """
     known = [experiment for experiment in chosen if experiment]
     # Runs without a donor belong to several experiments.
     runs = list({run.key: run for each in known for run in store.runs(**each.settings)}.values())
     if not runs:
         return ""
-    files = [
-        f"{path.name} (SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()})"
-        for path in store.files()
-    ]
+    files = [f"{path.name} (SHA-256 {sha256_of(path)})" for path in store.files()]
     hours = sum(float(str(run.info.get("seconds", 0))) for run in runs) / 3600
     command = _command(known[0], runs) if len(known) == 1 else f"{_SWEEP}, see --help"
     return (
@@ -176,11 +197,13 @@ def _command(experiment: Experiment, runs: Sequence[Run]) -> str:
     trials = 1 + max(int(run.identity["trial"]) for run in runs)
     settings = experiment.settings
     shared = ["dataset", "tier", "epochs", "batch_size", "lr", "reset", "precision", "donor"]
-    usual = ImagesProtocol.reduced() if experiment.tier == "reduced" else ImagesProtocol()
-    rarer = ["architecture", "n_val", "evaluate_every", "seed"]
+    usual = _protocol_of(experiment.tier)
+    rarer = ["architecture", "n_val", "evaluate_every", "seed", "epsilon"]
     shared += [name for name in rarer if settings[name] != getattr(usual, name)]
+    name, colon, variant = experiment.donor.partition(":")
+    given = {"donor": experiment.donor if name in DONORS else f"{name}.safetensors{colon}{variant}"}
     options = " ".join(
-        f"--{name.replace('_', '-')} {settings[name]}"
+        f"--{name.replace('_', '-')} {given.get(name, settings[name])}"
         for name in shared
         if settings[name] != ANY_DONOR
     )
@@ -232,8 +255,8 @@ def shown(store: Store, dataset: str, tier: str = "best") -> tuple[Experiment | 
     tier
         ``"paper"``, ``"reduced"``, ``"smoke"``, or ``"best"``: the paper's if there are
         :data:`JUDGED` pairs of frozen IN-polarity and fluid RAND-polarity at some n, which a
-        verdict needs; else the one of the most pairs. Runs with a tier's own settings come before
-        those with others.
+        verdict needs; else the one of the most pairs. Runs with a tier's own settings, network and
+        donor come before those with others.
 
     Returns
     -------
@@ -250,7 +273,7 @@ def shown(store: Store, dataset: str, tier: str = "best") -> tuple[Experiment | 
             pairs = paired_error(curves, _HELD, _SCRATCH).notnull().sum("trial")
             # Beyond what a verdict needs, more of them do not make a lesser tier the better one.
             worth = (
-                not experiment.unusual,
+                experiment.own,
                 min(int(pairs.max()), JUDGED),
                 min(int(trial_counts(curves).max()), JUDGED),
             )
@@ -276,10 +299,10 @@ def effects(
     pandas.DataFrame
         One row an experiment and n. Columns tier, donor, accuracy (of the donor, top-1, as its runs
         carry it; NaN if unknown), image_size, batch_size, steps (of the optimizer, in all),
-        precision, unusual (:attr:`Experiment.unusual` settings but the batch size, in words; else
-        empty), n_train, pairs, error (:func:`~.image_metrics.paired_error`) and time
-        (:func:`~.image_metrics.paired_time`), both an
-        :class:`~polarity.analysis.estimate.Estimate` over pairs.
+        precision, data (``"original"`` or ``"jpeg copy"``), unusual (:attr:`Experiment.unusual`
+        settings but the batch size, in words; else empty), n_train, pairs, error
+        (:func:`~.image_metrics.paired_error`) and time (:func:`~.image_metrics.paired_time`), both
+        an :class:`~polarity.analysis.estimate.Estimate` over pairs.
     """
     rows = []
     for experiment in experiments(store, dataset):
@@ -405,6 +428,7 @@ def rates(
     epochs: int = 50,
     donor: str = "tiny_imagenet_64",
     precision: str = "float32",
+    data: str = "original",
     hidden: str = "conv2",
 ) -> pd.DataFrame:
     """Return how far networks of the reduced tier got at each learning rate, and what died.
@@ -424,6 +448,8 @@ def rates(
         Whose signs; RAND conditions have none, and are always in.
     precision
         ``"float32"`` or ``"bf16"``.
+    data
+        ``"original"`` or ``"jpeg copy"``: what the images were.
     hidden
         The layer whose dead units are counted.
 
@@ -443,6 +469,7 @@ def rates(
             experiment.tier != "reduced"
             or experiment.unusual.keys() - {"lr", "epochs"}
             or settings["precision"] != precision
+            or settings["data"] != data
             or settings["architecture"] != ImagesProtocol.reduced().architecture
             or experiment.donor not in (donor, ANY_DONOR)
         ):
@@ -492,6 +519,7 @@ def _described(store: Store, experiment: Experiment, n: int) -> dict[str, object
         "batch_size": batch,
         "steps": epochs * -(-n // batch),
         "precision": settings["precision"],
+        "data": settings["data"],
         "unusual": ", ".join(v for k, v in experiment.unusual.items() if k != "batch_size"),
         "n_train": n,
     }

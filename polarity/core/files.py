@@ -22,13 +22,11 @@ damage, not forgery: whoever can write a file can write its checksums.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import os
 import re
-import secrets
 import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -39,6 +37,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from polarity._files import replacing
 
 __all__ = ["DamagedFileError", "FileVersionError", "TemplateFileError", "read", "write"]
 
@@ -272,25 +272,12 @@ def _check_text(what: str, *texts: str) -> None:
 
 
 def _replace(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Put a file in the place of ``path``: after a crash there is the old one or the new one."""
+    """Put a file in the place of ``path``, whole."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
-    try:
-        with open(partial, "xb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    with contextlib.suppress(PermissionError):  # Windows opens no folders
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with replacing(path) as file:
+        for part in parts:
+            file.write(part)
 
 
 # --- reading ------------------------------------------------------------------------------------

@@ -231,7 +231,9 @@ class FreezeSGD:
             ("generators", list(map(_kind, there)) == list(map(_kind, here))),
         ):
             if not fit:
-                faults[key] = f"are of {sorted(state[key])} in the state, of {sorted(own[key])} here"
+                faults[key] = (
+                    f"are of {sorted(state[key])} in the state, of {sorted(own[key])} here"
+                )
         if faults:
             raise ValueError("the state belongs to another FreezeSGD:" + listing(faults))
         for name, count in self._resets.items():

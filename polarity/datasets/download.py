@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import shutil
@@ -15,10 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .._files import sha256_of
 from .._torchvision import torchvision
 from .folder import VARIABLE, DownloadError
 
-__all__ = ["check_sha256", "download", "from_torchvision", "from_url", "sha256_of"]
+__all__ = ["check_sha256", "download", "from_torchvision", "from_url"]
 
 ANSWER = 8.0  # seconds until a server must have answered at all, name look-up included
 STALL = 20.0  # seconds that a download may stand still
@@ -149,12 +149,6 @@ def answers(url: str, within: float | None = None) -> None:
     thread.join(within)
     if failure:
         raise DownloadError(f"{url}: {failure[0]}")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_sha256(path: Path, expected: str) -> str:

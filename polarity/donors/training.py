@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -26,6 +25,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from .._checks import one_of, positive, whole_number
+from .._files import replacing
 from ..datasets.folder import folders
 from ..datasets.images import ImageSet
 from ..datasets.tiny_imagenet import tiny_imagenet
@@ -303,9 +303,8 @@ def accuracy(
 
 
 def _save(what: object, path: Path) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    torch.save(what, partial)
-    os.replace(partial, path)
+    with replacing(path) as file:
+        torch.save(what, file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

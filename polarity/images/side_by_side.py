@@ -50,8 +50,8 @@ def train_side_by_side(
     -------
     xarray.Dataset
         ``val_loss`` and ``val_accuracy``, dims (condition, n_train, trial, epoch), as
-        :meth:`polarity.results.Store.dataset` gives them; NaN for epochs not trained, and only
-        trials that were begun.
+        :meth:`polarity.results.Store.dataset` gives them; only trials that were begun, and of a
+        first one that was ended early only the epochs until then.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def train_side_by_side(
     began = time.monotonic()
     data, test = (dataset(protocol.dataset, split, folder) for split in ("train", "test"))
     curves = _empty(protocol, n)
-    done = 0
+    done, evaluated = 0, len(curves.epoch)
     for trial in range(protocol.trials):
         if trial and (time.monotonic() - began) * (trial + 1) / trial > budget:
             break
@@ -78,19 +78,21 @@ def train_side_by_side(
             )
             for condition in protocol.conditions
         ]  # fmt: skip
-        done = trial + 1
+        done, so_far = trial + 1, 0
         for epochs in zip(*trainings, strict=True):
-            if epochs[0].val_loss is None:
-                continue
-            for condition, epoch in zip(protocol.conditions, epochs, strict=True):
-                at = {"condition": condition, "trial": trial, "epoch": epoch.number}
-                curves.val_loss.loc[at] = epoch.val_loss
-                curves.val_accuracy.loc[at] = epoch.val_accuracy
-            if watch is not None:
-                watch(curves.isel(trial=slice(done)))
-            if time.monotonic() - began > budget and not trial:
+            if epochs[0].val_loss is not None:
+                so_far += 1
+                for condition, epoch in zip(protocol.conditions, epochs, strict=True):
+                    at = {"condition": condition, "trial": trial, "epoch": epoch.number}
+                    curves.val_loss.loc[at] = epoch.val_loss
+                    curves.val_accuracy.loc[at] = epoch.val_accuracy
+                if watch is not None:
+                    watch(curves.isel(trial=slice(done)))
+            if not trial and so_far and time.monotonic() - began > budget:
+                # Were the others there, networks would count as trained for all of them.
+                evaluated = so_far
                 break
-    return curves.isel(trial=slice(done))
+    return curves.isel(trial=slice(done), epoch=slice(evaluated))
 
 
 def faster_precision(device: str = "auto") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ __all__ = ["Epoch", "Training", "identity", "train"]
 
 EVALUATION_BATCH = 1000  # images
 LOOKED_AT = 1000  # test images on which units are called dead or alive
+CODE = code_digest()  # of the code that runs: its files may change while it does
 
 
 @dataclass(frozen=True)
@@ -346,7 +347,7 @@ def train(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **({"donor accuracy": donor.card.get(ACCURACY, "unknown")} if donor else {}),
             "device": device_name(training.device),
-            "code": code_digest(),
+            "code": CODE,
             "torch": torch.__version__,
             "python": platform.python_version(),
         },

@@ -21,6 +21,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from polarity._files import sha256_of
+
 from . import environment
 from .build import device_here, locked
 from .page import stored
@@ -147,7 +149,7 @@ def _results(root: Path, device: str, allow_dirty: bool) -> Iterator[Path]:
             raise BookError(f"the book has not been rendered ({rendered}): run `make book` first")
         # What was rendered last is what was staged last, unless the rendering failed.
         if (
-            staged.get(page.docname) != hashlib.sha256(source.read_bytes()).hexdigest()
+            staged.get(page.docname) != sha256_of(source)
             or record.stat().st_mtime_ns > rendered.stat().st_mtime_ns
         ):
             raise BookError(f"the book is older than its page {page.name}: run `make book` first")

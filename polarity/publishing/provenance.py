@@ -6,7 +6,6 @@ explain a difference, needs the rest.
 
 from __future__ import annotations
 
-import hashlib
 import html
 import os
 import platform
@@ -19,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from polarity._files import sha256_of
 from polarity._machine import processor
 
 from .environment import repository_root
@@ -87,7 +87,7 @@ def _archived(root: Path) -> Commit | None:
 
     def is_whole(name: str) -> bool:
         try:
-            return hashlib.sha256((root / name).read_bytes()).hexdigest() == sums[name]
+            return sha256_of(root / name) == sums[name]
         except OSError:
             return False
 

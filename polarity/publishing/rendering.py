@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from polarity._files import sha256_of
 from polarity.analysis.evidence import EVIDENCE
 
 from . import finish, listings, pictures
@@ -93,7 +93,7 @@ def stage(
         destination = source / page.docname
         destination.parent.mkdir(parents=True, exist_ok=True)
         origin = executed[page.name] if page.has_code else page.path
-        origins[page.docname] = hashlib.sha256(origin.read_bytes()).hexdigest()
+        origins[page.docname] = sha256_of(origin)
         if page.has_code:
             staged = destination.with_suffix(".ipynb")
             _stage_notebook(origin, staged, source, outdated.get(page.name))

@@ -18,6 +18,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polarity._files import sha256_of
 from polarity.datasets.catalogue import DATASETS
 from polarity.datasets.folder import Origin, offline
 
@@ -243,7 +244,7 @@ def _package() -> dict[str, str]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return sha256_of(path)[:16]
 
 
 def key_of(found: Mapping[str, str]) -> str:

@@ -10,15 +10,15 @@ from .run import Run
 
 __all__ = ["code_digest", "origin"]
 
-SOURCES = ("core", "datasets", "donors", "images", "networks.py", "protocols.py")
+SOURCES = ("_machine.py", "core", "datasets", "donors", "images", "networks.py", "protocols.py")
 """What the numbers of a run come from, below the package's folder."""
 
 
 def code_digest() -> str:
     """Return 16 hexadecimal digits that name the code which trains networks on images.
 
-    They are the beginning of the SHA-256 of its sources. Other digits do not mean other numbers: a
-    comment changes them too.
+    They are the beginning of the SHA-256 of its sources, as they are on the disk now. Other digits
+    do not mean other numbers: a comment changes them too.
     """
     folder = Path(__file__).parents[1]
     sources: list[Path] = []

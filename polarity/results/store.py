@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._files import replacing, synced
 from .run import Run
 
 if TYPE_CHECKING:
@@ -97,17 +98,8 @@ class Store:
         named = ({str(r.identity.get(key, "")) for r in runs} for key in ("dataset", "tier"))
         prefix = "-".join("+".join(sorted(names)) for names in named)
         target = self.folder / f"{prefix}-{digest[:16]}{SUFFIX}"
-        partial = self.folder / f".{digest[:16]}-{os.getpid()}.partial"
-        try:
-            with partial.open("wb") as file:
-                pq.write_table(table, file, compression="zstd", write_page_checksum=True)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        _sync(self.folder)
+        with replacing(target) as file:
+            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
         return target
 
     def check_writable(self) -> None:
@@ -290,7 +282,7 @@ class Store:
         for path in before:
             if path != target:
                 path.unlink(missing_ok=True)  # another process may be packing, too
-        _sync(self.folder)
+        synced(self.folder)
         return target
 
     def _shards(self) -> Iterator[tuple[Path, list[Run]]]:
@@ -457,11 +449,3 @@ def _ordered(conditions: set[str]) -> list[str]:
 def _describe(run: Run) -> str:
     names = ("dataset", "n_train", "trial", "condition")
     return ", ".join(f"{name} {run.identity[name]}" for name in names if name in run.identity)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -90,14 +90,15 @@ def test_the_papers_tier_comes_first_and_smoke_never(store):
     assert shown(store, "fashion_mnist", "paper")[0].tier == "paper"
     store.add(*[run(PAPER, 100, t, "frozen_in_polarity") for t in range(1, 6)])
     store.add(*[run(REDUCED, 100, t, "frozen_in_polarity") for t in range(3, 9)])
-    experiment, curves = shown(store, "fashion_mnist")
-    assert experiment.tier == "paper" and "not the paper's" not in experiment.extent(curves)
+    assert shown(store, "fashion_mnist")[0].tier == "paper"
     assert shown(store, "fashion_mnist", "smoke")[0].tier == "smoke"
     with pytest.raises(ValueError, match="tier must be one of best, paper, reduced, smoke"):
         shown(store, "fashion_mnist", "live")
 
 
-@pytest.mark.parametrize("changes", [{}, {"n_val": 500, "evaluate_every": 1, "seed": 7}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"n_val": 500, "evaluate_every": 1, "seed": 7, "epsilon": 0.01}]
+)
 def test_stored_runs_are_named_with_what_makes_the_like(changes, store, capsys):
     assert stored_runs(store, None) == ""
     protocol = replace(REDUCED, **changes)
@@ -112,6 +113,35 @@ def test_stored_runs_are_named_with_what_makes_the_like(changes, store, capsys):
     assert main([*command.split(), "--out", str(store.folder), "--dry-run"]) == 0
     # Had it other settings, it would find none of these runs. (Donors here have a made-up digest.)
     assert "15 of 16 runs are missing" in capsys.readouterr().out
+
+
+def test_donors_of_ones_own_are_named_by_their_file(store):
+    for name, file in (("mine", "mine.safetensors"), ("mine:fc", "mine.safetensors:fc")):
+        store.add(run(replace(REDUCED, donor=name), 100, 0, "frozen_in_polarity"))
+        (experiment,) = [e for e in experiments(store, "fashion_mnist") if e.donor == name]
+        assert f" --donor {file} " in stored_runs(store, experiment)
+
+
+@pytest.mark.parametrize(
+    ("changes", "data"),
+    [
+        ({"tier": "reduced"}, "original"),
+        ({"donor": "tiny_imagenet_227"}, "original"),
+        ({"precision": "bf16"}, "original"),
+        ({"lr": 0.01}, "original"),
+        ({}, "jpeg copy"),
+    ],
+)
+def test_whatever_differs_from_the_papers_experiment_is_a_substitute(changes, data, store):
+    papers = ImagesProtocol(donor="imagenet_caffe")
+    store.add(run(papers, 100, 0, "frozen_in_polarity"))
+    (experiment,) = experiments(store, "fashion_mnist")
+    said = experiment.extent(curves_of(store, experiment))
+    assert not experiment.substitute and "not the paper's" not in said
+    store.add(run(replace(papers, **changes), 100, 0, "frozen_in_polarity", data))
+    (other,) = [e for e in experiments(store, "fashion_mnist") if e.settings != experiment.settings]
+    said = other.extent(curves_of(store, other))
+    assert other.substitute and said.endswith("; not the paper's experiment")
 
 
 def test_runs_without_a_donor_serve_beside_each(store):
@@ -169,6 +199,12 @@ def test_pairs_count_not_networks_and_a_tiers_own_settings_come_first(store):
         store.add(run(few, 100, trial, "frozen_in_polarity"))
     experiment, curves = shown(store, "fashion_mnist")
     assert not experiment.unusual and ran(curves).sum() == 4
+    control = replace(protocol, donor="tiny_imagenet_64:shuffled")
+    for trial in range(6):
+        store.add(run(control, 100, trial, "fluid_rand_polarity", data="jpeg copy"))
+        store.add(run(control, 100, trial, "frozen_in_polarity", data="jpeg copy"))
+    experiment, curves = shown(store, "fashion_mnist")
+    assert experiment.donor == protocol.donor and ran(curves).sum() == 4
 
 
 def test_effects_are_those_of_pairs(store):
@@ -286,4 +322,9 @@ def test_learning_rates_are_compared_network_by_network_after_the_same_epochs(st
     half = rates(store, "fashion_mnist", 100, epochs=4, precision="bf16", hidden="conv1")
     assert half.accuracy.tolist() == [pytest.approx(0.9)]
     assert rates(store, "fashion_mnist", 250, epochs=4).empty
+    store.add(run(ImagesProtocol.reduced(epochs=4), 100, 0, "fluid_rand_polarity", "jpeg copy"))
+    again = rates(store, "fashion_mnist", 100, epochs=4, hidden="conv1")
+    assert again.equals(found)  # other images are another experiment
+    copies = rates(store, "fashion_mnist", 100, epochs=4, hidden="conv1", data="jpeg copy")
+    assert copies.accuracy.tolist() == [pytest.approx(0.5)]
     assert list(rates(store, "cifar10", 100).columns) == list(found.columns)

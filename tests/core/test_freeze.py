@@ -509,7 +509,9 @@ def test_the_state_of_one_device_resumes_on_another_of_its_kind() -> None:
     assert not torch.equal(freeze.state_dict()["generators"]["cpu"], drawn)
     freeze.load_state_dict(state | {"generators": {"cpu:7": drawn}})
     assert torch.equal(freeze.state_dict()["generators"]["cpu"], drawn)
-    with pytest.raises(ValueError, match=r"of \['cpu:1', 'cpu:2'\] in the state, of \['cpu'\] here"):
+    with pytest.raises(
+        ValueError, match=r"of \['cpu:1', 'cpu:2'\] in the state, of \['cpu'\] here"
+    ):
         freeze.load_state_dict(state | {"generators": {"cpu:1": drawn, "cpu:2": drawn}})
 
 

@@ -52,8 +52,9 @@ def test_another_trial_is_begun_only_if_it_fits(monkeypatch: pytest.MonkeyPatch)
 def test_the_first_trial_is_cut_off_for_everybody_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     curves = clock.run(replace(SMALL, epochs=8), budget=7.0, per_epoch=5.0)
-    assert curves.sizes["trial"] == 1 and curves.sizes["epoch"] == 4
-    assert curves.val_loss.notnull().sum("epoch").values.ravel().tolist() == [2, 2]
+    # Epochs that nobody was trained for would count as time that a network took and failed in.
+    assert curves.sizes["trial"] == 1 and curves.epoch.values.tolist() == [1, 3]
+    assert bool(curves.val_loss.notnull().all())
 
 
 class Clock:

@@ -214,7 +214,11 @@ def test_packing_settles_a_conflict(tmp_path: Path) -> None:
     for kept, shard, loss in ((store, theirs, 9.0), (copy, ours, run().val_loss[0])):
         kept.pack([shard.name])
         (one,) = kept.runs(trial=0)
-        assert one.val_loss[0] == pytest.approx(loss) and len(kept.runs()) == 3 and len(kept.files()) == 1
+        assert (
+            one.val_loss[0] == pytest.approx(loss)
+            and len(kept.runs()) == 3
+            and len(kept.files()) == 1
+        )
 
 
 def test_a_shards_name_says_what_is_in_it(tmp_path: Path) -> None:
@@ -327,8 +331,12 @@ def test_a_temporary_file_of_somebody_else_costs_no_run(
     theirs.write_bytes(b"PAR1")
     os.utime(theirs, (time.time() - 1e6,) * 2)
 
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
+    remove = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == theirs:
+            raise PermissionError(1, "Operation not permitted")
+        remove(path, missing_ok=missing_ok)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", refuse)
