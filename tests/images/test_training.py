@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from polarity.datasets import DataNotFound, ImageSet
 from polarity.donors import donor as find_donor
-from polarity.images import Training
+from polarity.images import Training, training
 from polarity.networks import ARCHITECTURES, alexnet, forward_operations
 from polarity.protocols import ImagesProtocol
+from polarity.results import code_digest
 
 
 def trained(condition: str, protocol: ImagesProtocol = PROTOCOL, trial: int = 0) -> Training:
@@ -211,3 +212,14 @@ def test_a_donor_of_ones_own(tmp_path: Path) -> None:
         find_donor(str(tmp_path / "bare.safetensors"))
     with pytest.raises(DataNotFound, match=r"gone\.safetensors"):
         find_donor(str(tmp_path / "gone.safetensors"))
+
+
+def test_a_run_names_the_code_that_trained_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files may be edited, or another commit checked out, while a sweep goes on."""
+    loaded = code_digest()
+    short = replace(PROTOCOL, epochs=1)
+    monkeypatch.setattr(training, "dataset", lambda name, split, folder: images(40, split))
+    monkeypatch.setattr("polarity.results.origin.code_digest", lambda: "edited")
+    monkeypatch.setattr(training, "code_digest", lambda: "edited")
+    run = training.train(short, 24, 0, "fluid_rand_polarity", device="cpu")
+    assert run.info["code"] == loaded
