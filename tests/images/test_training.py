@@ -219,7 +219,6 @@ def test_a_run_names_the_code_that_trained_it(monkeypatch: pytest.MonkeyPatch) -
     loaded = code_digest()
     short = replace(PROTOCOL, epochs=1)
     monkeypatch.setattr(training, "dataset", lambda name, split, folder: images(40, split))
-    monkeypatch.setattr("polarity.results.origin.code_digest", lambda: "edited")
     monkeypatch.setattr(training, "code_digest", lambda: "edited")
     run = training.train(short, 24, 0, "fluid_rand_polarity", device="cpu")
     assert run.info["code"] == loaded
