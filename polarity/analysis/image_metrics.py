@@ -30,6 +30,7 @@ __all__ = [
     "POLARITY_CONDITIONS",
     "REFERENCE",
     "THRESHOLDS",
+    "by_size",
     "dead_shares",
     "differences",
     "epochs_needed",
@@ -347,6 +348,52 @@ def estimate_of(curves: xr.Dataset, claim: str, setting: str = "") -> Estimate:
     measure, condition, baseline = CLAIMED[one_of("claim", claim, CLAIMED)]
     return over_pairs(measure(curves, condition, baseline), setting)
 
+
+def by_size(curves: xr.Dataset, claims: Sequence[str]) -> pd.DataFrame:
+    """Return what :func:`estimate_of` pools, n by n and in words: where a claim holds, and where not.
+
+    Parameters
+    ----------
+    curves
+        Of one experiment.
+    claims
+        Names of :data:`CLAIMED`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a claim: what is compared, then a column for each n of which there are pairs: the
+        median, its interval where there is one, and the number of pairs.
+
+    Raises
+    ------
+    ValueError
+        If there is no such claim.
+    """
+    rows = []
+    for claim in claims:
+        measure, *compared = CLAIMED[one_of("claim", claim, CLAIMED)]
+        first, second = (condition_style(condition).label for condition in compared)
+        spec, words = _WORDS[measure]
+        pairs = measure(curves, *compared)
+        row = {"compared": words.format(first, second)}
+        for n in curves.n_train.values[pairs.notnull().any("trial").values]:
+            estimate = over_pairs(pairs.sel(n_train=n))
+            text = format(estimate, spec)
+            if np.isinf([estimate.low, estimate.high]).any():  # too few pairs for an interval
+                text = text.partition(" (")[0]
+            count = f"{estimate.n} {'pair' if estimate.n == 1 else 'pairs'}"
+            row[f"n = {n}"] = f"{text}; {count}"
+        rows.append(row)
+    sizes = [f"n = {n}" for n in curves.n_train.values]
+    present = [size for size in sizes if any(size in row for row in rows)]
+    return pd.DataFrame(rows, columns=["compared", *present]).fillna("–")
+
+
+_WORDS = {
+    paired_error: (".1pt", "error, {} minus {}"),
+    paired_time: (".2f", "passes, {} over {}"),
+}
 
 CLAIMED: Mapping[str, tuple[Callable[[xr.Dataset, str, str], xr.DataArray], str, str]] = {
     "less_data": (paired_error, REFERENCE, "fluid_rand_polarity"),

@@ -7,6 +7,7 @@ from image_curves import image_curves
 from polarity.analysis.claims import CLAIMS, judge
 from polarity.analysis.image_metrics import (
     CLAIMED,
+    by_size,
     estimate_of,
     over_pairs,
     paired_error,
@@ -105,3 +106,21 @@ def test_a_claim_is_measured_with_its_own_pair_of_conditions():
         assert f"{label} minus {other}" in words or f"{label} over {other}" in words
     with pytest.raises(ValueError, match="claim must be one of less_data"):
         estimate_of(curves, "more_data")
+
+
+def test_each_size_is_told_with_its_pairs():
+    curves = image_curves(sizes=(100, 250), trials=7)
+    few = curves.where((curves.n_train == 100) | (curves.trial < 2))
+    told = by_size(few, ["less_data", "less_time"]).set_index("compared")
+    assert list(told.columns) == ["n = 100", "n = 250"]
+    pairs = paired_error(few, "frozen_in_polarity", "fluid_rand_polarity")
+    name = "error, frozen IN-polarity minus fluid RAND-polarity"
+    assert told.loc[name, "n = 100"] == f"{over_pairs(pairs.sel(n_train=100)):.1pt}; 7 pairs"
+    value = f"{100 * float(pairs.sel(n_train=250).median()):.1f}".replace("-", "−")
+    assert told.loc[name, "n = 250"] == f"{value} points; 2 pairs"
+    assert told.index[1] == "passes, frozen IN-polarity over fluid RAND-polarity"
+    one = curves.where(curves.n_train == 100)
+    assert list(by_size(one, ["less_data"]).columns) == ["compared", "n = 100"]
+    assert by_size(one.where(one.trial < 0), ["less_data"]).columns.tolist() == ["compared"]
+    with pytest.raises(ValueError, match="claim must be one of less_data"):
+        by_size(curves, ["more_data"])
