@@ -440,7 +440,8 @@ class Verdict:
             f'<p class="claim-numbers"><span>Paper: <b>{escape(self.claim.published)}</b></span> '
             f"<span>Here: <b>{escape(self.ours)}</b></span></p>"
             f'<p class="claim-rule">{escape(self.claim.measure)} '
-            f"Rule: {escape(self.explanation)}.</p>"
+            f"Rule: {escape(self.explanation)}. "
+            f"Interval: {escape(self.estimate.method)}; n = {self.estimate.n:,}.</p>"
             + self._setting_html
             + f'<p class="claim-evidence">What this rests on: {evidence_html(self.claim)}</p>'
             + f'<p class="claim-verdict">{escape(self.label)}</p></div>'

@@ -37,6 +37,8 @@ The front matter asks, by ``polarity: {after: [...]}``; the value is a JSON list
 """
 STILL_THE_PAPERS = {"tier", "seed", "trials", "draws", "device", "shown", "recompute", "budget"}
 """Parameters whose change leaves a claim's words as true as they were."""
+HOW_MANY = {"seed", "trials", "draws"}
+"""Those of them that are told beside a verdict all the same: few draws decide little."""
 METADATA = "polarity"  # our corner of an output's metadata
 
 
@@ -242,11 +244,12 @@ class Page:
         """Say what was changed, where the claim's words do not hold for it."""
         from polarity.analysis.estimate import SUBSTITUTE, Estimate
 
-        changed = {k: v for k, v in self._changed.items() if k not in STILL_THE_PAPERS}
-        if not changed or not isinstance(estimate, Estimate) or estimate.setting:
+        told = {k: v for k, v in self._changed.items() if k not in STILL_THE_PAPERS - HOW_MANY}
+        if not told or not isinstance(estimate, Estimate) or estimate.setting:
             return estimate
-        words = ", ".join(f"{name} = {value!r}" for name, value in changed.items())
-        return replace(estimate, setting=f"a run with {words}; {SUBSTITUTE}")
+        words = "a run with " + ", ".join(f"{name} = {value!r}" for name, value in told.items())
+        note = f"; {SUBSTITUTE}" if told.keys() - HOW_MANY else ""
+        return replace(estimate, setting=words + note)
 
     def figure(self, name: str, figure: Figure, alt: str) -> None:
         """Show a figure, and store with it what a reader may ask for.

@@ -105,6 +105,8 @@ def test_html_links_every_claim_to_its_card():
     assert table.count("not measured") == len(CLAIMS) - 1
     verdict = judge(claim.id, estimate(0.6, 0.4, 0.8))
     assert f'id="claim-{claim.id}"' in verdict._repr_html_()
+    made = verdict.estimate
+    assert f"Interval: {made.method}; n = {made.n}." in verdict._repr_html_()
 
 
 def test_the_setting_is_shown_wherever_the_number_is():

@@ -128,13 +128,16 @@ def test_a_claim_says_on_what_other_parameters_it_was_measured(displayed: list[A
     page = Page("xor5d")
     page._changed = {"seed": 3, "device": "cpu"}  # the same experiment once more
     page.measure("speed", estimate)
-    page._changed = {"seed": 3, "width": 8, "sizes": [40, 60]}
+    page._changed = {"device": "cpu", "budget": "9m"}
+    page.measure("as published", estimate)
+    page._changed = {"device": "cpu", "width": 8, "sizes": [40, 60], "draws": 2}
     page.measure("size", estimate)
     page.measure("other", told)
     stored = [metadata["polarity"]["measurement"]["estimate"] for _, metadata in displayed]
     assert [each.get("setting", "") for each in stored] == [
+        "a run with seed = 3",
         "",
-        "a run with width = 8, sizes = [40, 60]; not the paper's experiment",
+        "a run with width = 8, sizes = [40, 60], draws = 2; not the paper's experiment",
         "digits",
     ]
 
