@@ -350,7 +350,7 @@ def estimate_of(curves: xr.Dataset, claim: str, setting: str = "") -> Estimate:
 
 
 def by_size(curves: xr.Dataset, claims: Sequence[str]) -> pd.DataFrame:
-    """Return what :func:`estimate_of` pools, n by n and in words: where a claim holds, and where not.
+    """Return what :func:`estimate_of` pools, size by size and in words.
 
     Parameters
     ----------
@@ -390,7 +390,7 @@ def by_size(curves: xr.Dataset, claims: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["compared", *present]).fillna("–")
 
 
-_WORDS = {
+_WORDS: Mapping[Callable[[xr.Dataset, str, str], xr.DataArray], tuple[str, str]] = {
     paired_error: (".1pt", "error, {} minus {}"),
     paired_time: (".2f", "passes, {} over {}"),
 }

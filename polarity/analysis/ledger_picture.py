@@ -1,7 +1,8 @@
 """The ledger in one picture: a mark a claim, which leads to the figure, code and test behind it.
 
 Each claim has a scale of its own, drawn so that where the rule holds is shaded: an interval wholly
-on the shade is reproduced, if it holds the published ratio where there is one. It is one HTML list with small SVGs, and filters that need no script.
+on the shade is reproduced, if it holds the published ratio where there is one. It is one HTML list
+with small SVGs, and filters that need no script.
 """
 
 from __future__ import annotations

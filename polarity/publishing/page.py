@@ -103,6 +103,7 @@ class Page:
             raise ValueError(f"tier must be one of {', '.join(TIERS)}; got {tier!r}")
         self.tier = tier
         self._claims: dict[str, int] = {}  # -> number of the cell's execution
+        self._outcomes: dict[str, str] = {}
         self._figures: dict[str, int] = {}
         self._stored = ""
         self._commit = provenance_module.commit()
@@ -236,6 +237,7 @@ class Page:
         estimate = self._with_setting(estimate)
         verdict = judge(claim_id, estimate)  # type: ignore[arg-type]
         self._claims[claim_id] = _execution()
+        self._outcomes[claim_id] = verdict.outcome
         stored = {"claim": claim_id, "estimate": _to_json(estimate.to_dict())}
         _display(verdict, {METADATA: {"measurement": stored}})
         return verdict
@@ -326,7 +328,14 @@ class Page:
         return provenance_module.repeat_command(self.name, self._changed)
 
     def provenance(self) -> None:
-        """Show the card with what stands behind this page; the last cell of every page."""
+        """Show the card with what stands behind this page; the last cell of every page.
+
+        A page with claims gets their outcomes as the glued ``verdicts``, to open with.
+        """
+        from polarity.analysis.claims import CLAIMS, tally
+
+        if own := [claim.id for claim in CLAIMS.values() if claim.page == self.name]:
+            self.glue("verdicts", tally(self._outcomes.get(c, "not measured") for c in own))
         parameters = self._parameters
         card = Provenance(
             page=self.name,

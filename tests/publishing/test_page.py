@@ -9,8 +9,9 @@ import sys
 import types
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import nbformat
@@ -21,6 +22,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from small_book import page_text
 
+from polarity.analysis import claims
 from polarity.analysis.estimate import Estimate
 from polarity.publishing import Page, collect_measurements, executed_notebooks
 from polarity.publishing import page as page_module
@@ -37,13 +39,26 @@ class FakeEstimate:
         return asdict(self)
 
 
+class Judged(NamedTuple):
+    """What judging returns here: a tuple, and the outcome that there always is."""
+
+    said: str
+    claim: str
+    estimate: Any
+
+    @property
+    def outcome(self) -> str:
+        return "undecided"
+
+
 @pytest.fixture
 def displayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
     """Record what a page displays, and judge with a fake."""
     seen: list[tuple[Any, dict[str, Any]]] = []
     monkeypatch.setattr(page_module, "_display", lambda *shown: seen.append(shown))
     fake = types.ModuleType("polarity.analysis.claims")
-    fake.judge = lambda claim, estimate: ("judged", claim, estimate)  # type: ignore[attr-defined]
+    fake.judge = partial(Judged, "judged")  # type: ignore[attr-defined]
+    fake.CLAIMS, fake.tally = {}, claims.tally  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "polarity.analysis.claims", fake)
     return seen
 
@@ -385,3 +400,17 @@ def test_a_schematic_figure_has_no_data(
     Page("small").figure("sketch", figure, "Words.")
     stored = shown[0][1]["polarity"]["figure"]
     assert (stored["csv"], stored["sha256"], stored["alt"]) == ("", "", "Words.")
+
+
+def test_a_page_with_claims_opens_with_their_outcomes(monkeypatch: pytest.MonkeyPatch) -> None:
+    glued: dict[str, object] = {}
+    monkeypatch.setattr(Page, "glue", lambda self, name, value: glued.update({name: value}))
+    monkeypatch.setattr(page_module, "_display", lambda *shown: None)
+    plain = Page("how_to")
+    plain.provenance()
+    assert glued == {}
+    page = Page("capacity")
+    own = [claim for claim in claims.CLAIMS.values() if claim.page == "capacity"]
+    page.measure(own[0].id, Estimate(math.nan, math.nan, math.nan, n=0, method="none"))
+    page.provenance()
+    assert glued == {"verdicts": f"1 undecided, {len(own) - 1} not measured"}
