@@ -441,7 +441,7 @@ class Verdict:
             f"<span>Here: <b>{escape(self.ours)}</b></span></p>"
             f'<p class="claim-rule">{escape(self.claim.measure)} '
             f"Rule: {escape(self.explanation)}. "
-            f"Interval: {escape(self.estimate.method)}; n = {self.estimate.n:,}.</p>"
+            f"Our value: {escape(self.estimate.method)}; n = {self.estimate.n:,}.</p>"
             + self._setting_html
             + f'<p class="claim-evidence">What this rests on: {evidence_html(self.claim)}</p>'
             + f'<p class="claim-verdict">{escape(self.label)}</p></div>'

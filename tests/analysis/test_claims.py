@@ -106,7 +106,7 @@ def test_html_links_every_claim_to_its_card():
     verdict = judge(claim.id, estimate(0.6, 0.4, 0.8))
     assert f'id="claim-{claim.id}"' in verdict._repr_html_()
     made = verdict.estimate
-    assert f"Interval: {made.method}; n = {made.n}." in verdict._repr_html_()
+    assert f"Our value: {made.method}; n = {made.n}." in verdict._repr_html_()
 
 
 def test_the_setting_is_shown_wherever_the_number_is():
