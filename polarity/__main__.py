@@ -79,7 +79,7 @@ def fetch(name: str, folder: Path | None = None) -> str:
         One that :func:`report` marks with ``fetch``.
     folder
         Where to put it; by default the first of $POLARITY_DATA and the user's cache that can be
-        written.
+        written. What torchvision would download goes where torch keeps such files.
 
     Raises
     ------
@@ -201,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         metavar="FOLDER",
         default=argparse.SUPPRESS,
-        help=f"where to put it (default: ${VARIABLE}, then the user's cache)",
+        help=f"where to put it (default: ${VARIABLE}, then the user's cache; torchvision's weights "
+        "where torch keeps them)",
     )
     comparison = commands.add_parser(
         "compare",

@@ -64,6 +64,22 @@ def positive(name: str, value: float) -> float:
     return number
 
 
+def below(name: str, value: float, limit: float) -> float:
+    """Return ``value`` as a float.
+
+    Raises
+    ------
+    TypeError
+        If it is not a number (a bool or a string is not one).
+    ValueError
+        If it is not at least 0 and less than ``limit``.
+    """
+    number = _number(name, value)
+    if not 0 <= number < limit:
+        raise ValueError(f"{name} must be at least 0 and less than {limit:g}, got {value!r}")
+    return number
+
+
 def open_unit_interval(name: str, value: float) -> float:
     """Return ``value`` as a float.
 

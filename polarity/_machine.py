@@ -9,9 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["matrix_rate", "processor", "whole_float32"]
+from ._checks import one_of
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["chosen_device", "matrix_rate", "processor", "whole_float32"]
 
 SIDE = {"cpu": 768, "cuda": 4096}  # of a matrix that keeps the device busy, no larger
 PATIENCE = 0.2  # seconds
@@ -35,6 +40,18 @@ def processor() -> str:
         if asked.stdout.strip():
             return asked.stdout.strip()
     return platform.processor() or platform.machine()
+
+
+def chosen_device(name: str) -> torch.device:
+    """Return the device that ``"auto"``, ``"cpu"`` or ``"cuda"`` stands for, if it is there."""
+    import torch
+
+    one_of("device", name, ("auto", "cpu", "cuda"))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device must be one that is there; there is no 'cuda' device")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
 def matrix_rate(device: str, precision: str) -> float:

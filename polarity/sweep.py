@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from ._checks import whole_number
-from ._machine import matrix_rate
+from ._machine import chosen_device, matrix_rate
 from .networks import ARCHITECTURES, forward_operations
 from .protocols import (
     IMAGE_CONDITIONS,
@@ -289,8 +289,6 @@ def clock(seconds: float) -> str:
 
 
 def _rate(device: str, precision: str) -> float:
-    from .images.training import chosen_device
-
     return matrix_rate(chosen_device(device).type, precision)
 
 

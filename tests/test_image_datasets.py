@@ -126,6 +126,10 @@ def test_the_order_of_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("POLARITY_DATA", str(tmp_path / "named"))
     assert folders() == [tmp_path / "named", tmp_path / "cache" / "polarity" / "data"]
     assert folders(tmp_path) == [tmp_path]
+    monkeypatch.setenv("HOME", str(tmp_path))  # where the shell has left a tilde
+    assert folders("~/sets") == [tmp_path / "sets"]
+    monkeypatch.setenv("POLARITY_DATA", "~/named")
+    assert folders()[0] == tmp_path / "named"
 
 
 def test_the_real_images_if_they_are_here() -> None:
@@ -285,7 +289,8 @@ def test_originals_are_preferred_to_copies(tmp_path: Path, monkeypatch: pytest.M
     [
         ({}, ""),
         ({"test_labels": np.zeros(3, int)}, "must hold 2 images, got 3 labels and 3 offsets"),
-        ({"test_offsets": np.array([0, 5, 1 << 20])}, "the last 1048576 of"),
+        ({"test_offsets": np.array([0, 5, 1 << 20])}, "ends at byte 1048576 of"),
+        ({k: np.zeros(0, int) for k in ("test_labels", "test_offsets")}, "got 0 labels and 0 off"),
         ({"test_labels": np.array([1, 10])}, "labels must lie in 0 to 9, got 1 to 10"),
         ({"test_jpeg": np.zeros(5000, np.uint8)}, "image 0 is no readable JPEG"),
         ({"class_names": np.array([{}], object)}, "is damaged or truncated, or another file"),
@@ -362,4 +367,12 @@ def test_a_damaged_part_of_tiny_imagenet_is_named(content: bytes, tmp_path: Path
     path = tmp_path / "tiny_imagenet_val.npz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"tiny_imagenet_val\.npz is damaged or truncated"):
+        tiny_imagenet("val", folder=tmp_path)
+
+
+def test_a_part_of_tiny_imagenet_without_images_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tiny_imagenet_val.npz"
+    empty = np.zeros(0, np.int64)
+    np.savez(path, jpeg=np.zeros(0, np.uint8), offsets=empty, labels=empty, names=np.array(["a"]))
+    with pytest.raises(ValueError, match=r"0 labels need 1 offsets, got 0"):
         tiny_imagenet("val", folder=tmp_path)

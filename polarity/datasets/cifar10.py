@@ -197,11 +197,13 @@ def _read_copy(path: Path, split: str) -> ImageSet:
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError) as error:
         raise ValueError(f"{path} is damaged or truncated, or another file: {error}") from None
     n = COUNTS[split]
-    if len(labels) != n or len(offsets) != n + 1 or offsets[-1] > len(jpeg):
+    if len(labels) != n or len(offsets) != n + 1:
         raise ValueError(
             f"{path}: {split} must hold {n} images, got {len(labels)} labels and {len(offsets)} "
-            f"offsets, the last {offsets[-1]} of {len(jpeg)} bytes"
+            "offsets"
         )
+    if offsets[-1] > len(jpeg):
+        raise ValueError(f"{path}: {split} ends at byte {offsets[-1]} of {len(jpeg)}")
     images = np.empty((n, 3, 32, 32), np.uint8)
     for i in range(n):
         images[i] = _pixels(jpeg[offsets[i] : offsets[i + 1]].tobytes(), f"{path}: image {i}")

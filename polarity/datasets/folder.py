@@ -154,13 +154,14 @@ class Origin:
 def folders(folder: str | Path | None = None) -> list[Path]:
     """Return the folders to search, in order: the argument, $POLARITY_DATA, the user's cache.
 
-    An argument is the only place: who names a folder does not want another's data.
+    An argument is the only place: who names a folder does not want another's data. A ``~`` is the
+    user's home, where the shell has left it (as in ``--data=~/sets``).
     """
     if folder is not None:
-        return [Path(folder)]
+        return [Path(folder).expanduser()]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polarity" / "data"
     named = os.environ.get(VARIABLE)
-    return [*([Path(named)] if named else []), cache]
+    return [*([Path(named).expanduser()] if named else []), cache.expanduser()]
 
 
 def offline() -> bool:

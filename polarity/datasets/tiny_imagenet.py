@@ -38,8 +38,9 @@ def tiny_imagenet(split: str = "train", *, folder: str | Path | None = None) -> 
     split
         ``"train"`` (100,000 images) or ``"val"`` (10,000).
     folder
-        Where to look first: for the unpacked ``tiny-imagenet-200``, or for the five files
-        ``tiny_imagenet_*.npz`` that hold the same JPEG files laid end to end.
+        Where to look, and nowhere else (default: $POLARITY_DATA, then the user's cache): for the
+        unpacked ``tiny-imagenet-200``, or for the five files ``tiny_imagenet_*.npz`` that hold the
+        same JPEG files laid end to end.
 
     Returns
     -------
@@ -101,11 +102,12 @@ def _read_parts(parts: list[Path], split: str) -> ImageSet:
                 names = tuple(str(name) for name in data["names"])
         except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError) as error:
             raise ValueError(f"{part} is damaged or truncated, or another file: {error}") from None
-        if len(offsets) != len(labels) + 1 or offsets[-1] > len(jpeg):
+        if len(offsets) != len(labels) + 1:
             raise ValueError(
-                f"{part}: {len(labels)} labels need {len(labels) + 1} offsets into {len(jpeg)} "
-                f"bytes, got {len(offsets)}, the last {offsets[-1]}"
+                f"{part}: {len(labels)} labels need {len(labels) + 1} offsets, got {len(offsets)}"
             )
+        if offsets[-1] > len(jpeg):
+            raise ValueError(f"{part} ends at byte {offsets[-1]} of {len(jpeg)}")
         arrays.append((jpeg, offsets, labels))
     return _decode(list(files()), names, split, f"{parts[0].parent}/{parts[0].name} and its parts")
 

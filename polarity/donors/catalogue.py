@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -51,7 +52,7 @@ class Source:
 
 
 def donor(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     weights: bool = False,
     folder: str | Path | None = None,
@@ -75,6 +76,8 @@ def donor(
 
     Raises
     ------
+    TypeError
+        If the name is neither text nor a path.
     ValueError
         If there is no such donor, or its file is damaged.
     DataNotFound
@@ -88,6 +91,9 @@ def donor(
     >>> donor("tiny_imagenet_64:conv").layers
     ('conv1', 'conv2', 'conv3', 'conv4', 'conv5')
     """
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"name must be a donor's name or a template's path, got {name!r}")
+    name = os.fspath(name)
     if name.endswith(SUFFIX):  # a path may hold colons
         whole, part = name, ""
     elif f"{SUFFIX}:" in name:
@@ -95,13 +101,30 @@ def donor(
     else:
         whole, _, part = name.partition(":")
         one_of("donor", whole, DONORS)
-    return _cached(whole, part, weights, None if folder is None else Path(folder), download)
+    place = None if folder is None else Path(folder)
+    return _cached(whole, part, weights, place, download, _state(whole))
+
+
+def _state(name: str) -> tuple[int, int] | None:
+    """What tells a file of the user's from the one that it has been written over with."""
+    try:
+        found = Path(name).stat() if name.endswith(SUFFIX) else None
+    except OSError:
+        return None  # reading it will say why
+    return found and (found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=4)
-def _cached(name: str, variant: str, weights: bool, folder: Path | None, download: bool) -> Donor:
+def _cached(
+    name: str,
+    variant: str,
+    weights: bool,
+    folder: Path | None,
+    download: bool,
+    state: tuple[int, int] | None,
+) -> Donor:
     if variant:
-        return _cached(name, "", weights, folder, download).variant(variant)
+        return _cached(name, "", weights, folder, download, state).variant(variant)
     if name.endswith(SUFFIX):
         return _from_file(Path(name), weights, folder)
     source = DONORS[name]

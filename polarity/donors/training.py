@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import shutil
 import sys
@@ -24,8 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from .._checks import one_of, positive, whole_number
+from .._checks import below, one_of, positive, whole_number
 from .._files import replacing
+from .._machine import chosen_device
 from ..datasets.folder import folders
 from ..datasets.images import ImageSet
 from ..datasets.tiny_imagenet import tiny_imagenet
@@ -79,6 +81,8 @@ class Recipe:
             whole_number(name, getattr(self, name), at_least=1)
         whole_number("seed", self.seed, at_least=0)
         positive("lr", self.lr)
+        for name, limit in (("weight_decay", math.inf), ("smoothing", 1.0), ("dropout", 1.0)):
+            below(name, getattr(self, name), limit)
 
 
 def train_donor(
@@ -115,9 +119,16 @@ def train_donor(
     Raises
     ------
     ValueError
-        If ``folder`` holds a training by another recipe.
+        If ``folder`` holds a training by another recipe or on other images, if there are fewer
+        images than a batch has, or if the device is not there.
     """
     began = time.monotonic()
+    chosen_device(device)
+    if len(train) < recipe.batch_size:
+        raise ValueError(
+            f"batch_size must be at most {len(train)}, the number of images; "
+            f"got {recipe.batch_size}"
+        )
     size = ARCHITECTURES[recipe.architecture].image_size
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -142,7 +153,13 @@ def train_donor(
     )
     record: dict[str, Any] = {
         "recipe": asdict(recipe),
-        "data": {"name": train.name, "source": train.source, "train": len(train), "val": len(val)},
+        "data": {
+            "name": train.name,
+            "source": train.source,
+            "train": len(train),
+            "val": len(val),
+            "sha256": train.digest(),
+        },
         "epochs": [],
     }
     state_file = folder / "state.pt"
@@ -152,6 +169,12 @@ def train_donor(
             raise ValueError(
                 f"{folder} holds the training of another donor, {state['record']['recipe']}; "
                 f"this is {record['recipe']}"
+            )
+        before = state["record"]["data"]
+        if before.get("sha256", record["data"]["sha256"]) != record["data"]["sha256"]:
+            raise ValueError(
+                f"{folder} holds a training on other images or labels, those of "
+                f"{before['source']}; these are those of {train.source}"
             )
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -339,6 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     donors = folders(options.data)[0] / "donors"
     out = options.out or donors / name
     try:
+        chosen_device(options.device)  # before 110,000 images are decoded
         recipe = Recipe(
             options.architecture, epochs=options.epochs, lr=options.lr, seed=options.seed
         )

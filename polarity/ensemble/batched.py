@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from .._machine import whole_float32
 from ..datasets.xor5d import N_INPUTS
 from .adam import BETA1, BETA2, EPS
 from .cell import Cell, Training
@@ -60,6 +61,7 @@ def _reset(
 
 
 @torch.no_grad()
+@whole_float32()
 def train(
     cell: Cell, training: Training, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray, Weights]:

@@ -12,6 +12,7 @@ Each network is computed by itself, so it is bit for bit the same whatever runs 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -135,6 +136,21 @@ def _evaluate(w, output_bias, width, x, y, z):  # type: ignore[no-untyped-def]
     return (linear + logarithms) / n, correct / n
 
 
+def _compiled(function: Callable[..., float]) -> Callable[..., float]:
+    """Compile, and keep the machine code for the next process where there is a place for it."""
+    try:
+        compiled = njit(nogil=True, cache=True, **_OPTIONS)(function)
+    except RuntimeError as error:
+        warnings.warn(
+            f"{error}. It is compiled anew in every process; to keep it, set NUMBA_CACHE_DIR to a "
+            "folder that can be written",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        compiled = njit(nogil=True, **_OPTIONS)(function)
+    return compiled  # type: ignore[no-any-return]  # numba is untyped
+
+
 @lru_cache
 def _build(stride: int, rows: int) -> Callable[..., float]:
     """Compile the trainer for at most ``stride`` units and batches of at most ``rows`` samples.
@@ -142,8 +158,11 @@ def _build(stride: int, rows: int) -> Callable[..., float]:
     Both are constants of the compiled function: knowing how far apart two rows lie, the compiler
     can prove that they do not overlap and uses vectors without checking.
     """
+    # As variables of this function they are part of what Numba's cache goes by. It does not notice
+    # that another file has changed.
+    beta1, beta2, eps = BETA1, BETA2, EPS
 
-    @njit(nogil=True, cache=True, **_OPTIONS)
+    @_compiled
     def train(  # type: ignore[no-untyped-def]
         x, y, x_val, y_val, start_weights, start_bias, signs,
         order, key, rule, match_rule, epsilon, lr, batch_size, loss, accuracy,
@@ -228,23 +247,23 @@ def _build(stride: int, rows: int) -> Callable[..., float]:
 
                 # Adam, then Algorithm 1's reset.
                 step += 1
-                power1 *= BETA1
-                power2 *= BETA2
+                power1 *= beta1
+                power2 *= beta2
                 rate = np.float32(lr / (1 - power1))
                 root = np.float32(1 / math.sqrt(1 - power2))
-                b1, a1 = np.float32(BETA1), np.float32(1 - BETA1)
-                b2, a2 = np.float32(BETA2), np.float32(1 - BETA2)
+                b1, a1 = np.float32(beta1), np.float32(1 - beta1)
+                b2, a2 = np.float32(beta2), np.float32(1 - beta2)
                 for row in range(ROWS):
                     for h in range(padded):
                         d = g[row, h] if row == OUT else g[row, h] * w[OUT, h]
                         m[row, h] = b1 * m[row, h] + a1 * d
                         v[row, h] = b2 * v[row, h] + a2 * d * d
                         w[row, h] -= (
-                            rate * m[row, h] / (np.sqrt(v[row, h]) * root + np.float32(EPS))
+                            rate * m[row, h] / (np.sqrt(v[row, h]) * root + np.float32(eps))
                         )
                 mc = b1 * mc + a1 * gc
                 vc = b2 * vc + a2 * gc * gc
-                c -= rate * mc / (np.sqrt(vc) * root + np.float32(EPS))
+                c -= rate * mc / (np.sqrt(vc) * root + np.float32(eps))
                 if frozen:
                     _reset(w, template, width, rule, epsilon, key, step)
 
@@ -253,7 +272,7 @@ def _build(stride: int, rows: int) -> Callable[..., float]:
         start_weights[:] = w[:, :width]
         return c
 
-    return train  # type: ignore[no-any-return]  # numba is untyped
+    return train
 
 
 def _round_up(value: int, multiple: int) -> int:

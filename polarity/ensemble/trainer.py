@@ -341,10 +341,7 @@ def train_xor5d(
     >>> dict(curves.sizes)
     {'condition': 3, 'trial': 2, 'epoch': 3}
     """
-    if isinstance(conditions, str):
-        conditions = (conditions,)
-    if not conditions or len(set(conditions)) != len(conditions):
-        raise ValueError(f"conditions must be distinct, at least one; got {list(conditions)}")
+    conditions = _distinct(conditions)
     data = (*check_data(x, y, "training"), *check_data(x_val, y_val, "validation"))
     training = Training(epochs, batch_size, lr, reset, epsilon, match)
     cell = _cell(data, width, trials, conditions, epochs, seed)
@@ -356,6 +353,15 @@ def train_xor5d(
         ("condition", "trial", "epoch"),
         {"condition": list(conditions)},
     )
+
+
+def _distinct(conditions: Iterable[str]) -> tuple[str, ...]:
+    if not isinstance(conditions, Iterable):
+        raise TypeError(f"conditions must be a sequence of names, got {conditions!r}")
+    names = (conditions,) if isinstance(conditions, str) else tuple(conditions)
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"conditions must be distinct, at least one; got {list(names)}")
+    return names
 
 
 def _cell(

@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 
 from .._checks import positive
-from .._machine import matrix_rate
+from .._machine import chosen_device, matrix_rate
 from ..protocols import PRECISIONS, ImagesProtocol
 from .conditions import donor_of
 from .data import dataset
-from .training import Training, chosen_device
+from .training import Training
 
 __all__ = ["faster_precision", "train_side_by_side"]
 

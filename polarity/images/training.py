@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._checks import one_of
-from .._machine import processor, whole_float32
+from .._machine import chosen_device, processor, whole_float32
 from ..core import FreezeSGD
 from ..datasets.images import ImageSet
 from ..donors.donor import ACCURACY, Donor
@@ -352,16 +351,6 @@ def train(
             "python": platform.python_version(),
         },
     )
-
-
-def chosen_device(name: str) -> torch.device:
-    """Return the device that ``"auto"``, ``"cpu"`` or ``"cuda"`` stands for, if it is there."""
-    one_of("device", name, ("auto", "cpu", "cuda"))
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device must be one that is there; there is no 'cuda' device")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def device_name(device: str | torch.device, jobs: int = 1) -> str:

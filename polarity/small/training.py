@@ -143,6 +143,7 @@ class Seeds(NamedTuple):
     start: int
     order: int
     draws: int
+    signs: int
 
     @classmethod
     def of(cls, seed: int, trial: int) -> Seeds:
@@ -405,7 +406,7 @@ def train_trial(
     result = Result({}, {}, {f"{name}_donor": gains(donor) for name, donor in donors.items()}, {})
     for condition in conditions:
         recipe = CONDITIONS[one_of("condition", condition, CONDITIONS)]
-        template = inherited(recipe, fresh, donors, seeds.draws)
+        template = inherited(recipe, fresh, donors, seeds.signs)
         model = template.match_(copy.deepcopy(fresh))
         before = copy.deepcopy(model)
         held = template if recipe.frozen else None

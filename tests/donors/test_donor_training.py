@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,6 +55,27 @@ def test_a_training_that_was_stopped_is_continued_exactly(tmp_path: Path) -> Non
     assert json.loads((parts / "record.json").read_text())["recipe"]["batch_size"] == 4
     with pytest.raises(ValueError, match="holds the training of another donor"):
         train_donor(Recipe(epochs=2, batch_size=4, seed=1), images(8), images(4), parts)
+    turned = images(8)
+    turned = replace(turned, labels=turned.labels.flip(0))
+    with pytest.raises(ValueError, match=r"holds a training on other images or labels"):
+        train_donor(recipe, turned, images(4), parts)
+    with pytest.raises(ValueError, match="batch_size must be at most 3, the number of images"):
+        train_donor(recipe, images(3), images(4), tmp_path / "few")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"dropout": 1.0}, ValueError, "dropout must be at least 0 and less than 1, got 1.0"),
+        ({"dropout": "a"}, TypeError, "dropout must be a number, got 'a'"),
+        ({"smoothing": -0.1}, ValueError, "smoothing must be at least 0 and less than 1"),
+        ({"weight_decay": -1.0}, ValueError, "weight_decay must be at least 0 and less than inf"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+    ],
+)
+def test_a_recipe_is_checked(changes: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Recipe(**changes)
 
 
 @pytest.fixture
@@ -79,7 +102,7 @@ def test_the_command_puts_a_donor_where_it_is_found(
     mine = donor(str(template), weights=True, folder=data)
     assert mine.name == "mine" and "last" not in mine.layers and mine.weights is not None
     assert 0 <= float(mine.card[ACCURACY]) <= 1
-    signs = donor(str(template), folder=data)
+    signs = donor(template, folder=data)
     assert signs.digest == signs.template.digest() != mine.digest
     for name, sign in mine.template.items():
         assert torch.equal(sign, mine.weights[name].sign().to(sign.dtype))
@@ -119,6 +142,10 @@ def test_without_images_the_command_says_so(
     assert "tiny_imagenet was not found" in capsys.readouterr().err
     assert main(["--data", str(tmp_path), "--epochs", "0"]) == 1
     assert "epochs must be at least 1, got 0" in capsys.readouterr().err
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(training, "tiny_imagenet", lambda *_, **__: pytest.fail("was read"))
+        assert main(["--data", str(tmp_path), "--device", "cuda"]) == 1
+        assert "there is no 'cuda' device" in capsys.readouterr().err
 
 
 def test_what_cannot_be_kept_is_not_trained(

@@ -17,6 +17,7 @@ from polarity.ensemble import (
     CONDITIONS,
     Templates,
     Weights,
+    compiled,
     initial_weights,
     templates,
     train_draws,
@@ -25,6 +26,7 @@ from polarity.ensemble import (
     train_xor5d,
     trainer,
 )
+from polarity.ensemble.adam import BETA1, BETA2, EPS
 from polarity.ensemble.cell import Cell
 from polarity.protocols import XOR5DProtocol
 
@@ -58,6 +60,8 @@ def test_curves(backend: str) -> None:
 def test_conditions_as_asked() -> None:
     both = train_xor5d(**DATA, **QUICK, conditions=["fluid_random", "frozen_sufficient"])
     assert both.condition.values.tolist() == ["fluid_random", "frozen_sufficient"]
+    again = train_xor5d(**DATA, **QUICK, conditions=both.condition.values)
+    assert again.identical(both)
     one = train_xor5d(**DATA, **QUICK, conditions="fluid_random")
     assert one.condition.values.tolist() == ["fluid_random"]
     xr.testing.assert_identical(one, both.isel(condition=slice(1)))
@@ -170,6 +174,7 @@ BAD = [
     ({"reset": "posrand"}, ValueError, "reset must be one of posCon, posRand, zero, flip"),
     ({"match": "none"}, ValueError, "match must be one of flip, reset"),
     ({"conditions": ["frozen"]}, ValueError, "condition must be one of frozen_sufficient"),
+    ({"conditions": None}, TypeError, "conditions must be a sequence of names, got None"),
     ({"conditions": []}, ValueError, "conditions must be distinct, at least one"),
     ({"conditions": ["fluid_random"] * 2}, ValueError, "conditions must be distinct"),
     ({"backend": "numba"}, ValueError, "backend must be one of auto, compiled, batched"),
@@ -238,7 +243,41 @@ def test_cuda_is_chosen_where_there_is_one() -> None:
     assert train_grid(SMALL, progress=False).val_loss.notnull().all()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_multiplies_whole_float32_whatever_torch_was_told() -> None:
+    settings = QUICK | {"width": 64, "epochs": 20}
+    plain = train_xor5d(**DATA, **settings, device="cuda")
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        xr.testing.assert_identical(train_xor5d(**DATA, **settings, device="cuda"), plain)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 @pytest.mark.parametrize("draws", [0, 1.5, True])
 def test_bad_number_of_draws(draws: object) -> None:
     with pytest.raises((TypeError, ValueError), match="draws must be"):
         train_draws(SMALL, draws, progress=False)
+
+
+def test_without_a_place_for_machine_code_it_is_compiled_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container whose files belong to somebody else."""
+
+    def nowhere(*_: object, **options: object) -> object:
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(compiled, "njit", nowhere)
+    with pytest.warns(RuntimeWarning, match="no locator available. .* set NUMBA_CACHE_DIR"):
+        assert compiled._compiled(float) is float
+
+
+def test_adams_constants_are_part_of_what_compiled_code_is_kept_by() -> None:
+    """Numba's cache does not notice a change of another file, but of a function's variables."""
+    function = compiled.trainer(8, 20, 20)
+    kept = {cell.cell_contents for cell in function.py_func.__closure__ or ()}
+    assert {BETA1, BETA2, EPS} <= kept
