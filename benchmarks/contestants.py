@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from polarity import FreezeSGD, PolarityTemplate
 from polarity.ensemble import CONDITIONS, train_xor5d
 
+from .measure import cores
 from .task import Curves, Task
 
 
@@ -31,12 +32,16 @@ class Contestant:
         function to be timed. That returns the curves of the task's networks.
     sample
         If not 0, only so many trials of each condition are trained, and seconds are scaled up.
+    processes
+        How many of it could run side by side. Seconds are divided by that, as if they did not
+        disturb each other.
     """
 
     name: str
     remark: str
     prepare: Callable[[Task], Callable[[], Curves]]
     sample: int = 0
+    processes: int = 1
 
 
 def prepare_ensemble(task: Task, backend: str) -> Callable[[], Curves]:
@@ -129,9 +134,11 @@ def contestants(sample: int) -> list[Contestant]:
         ),
         Contestant(
             "PyTorch, one by one",
-            f"FreezeSGD, one thread; {len(CONDITIONS) * sample} of the networks timed, scaled up",
+            f"FreezeSGD, a process of one thread a core; {len(CONDITIONS) * sample} networks "
+            "are timed in one of them, and scaled up",
             prepare_loop,
             sample,
+            cores(),
         ),
     ]
     if importlib.util.find_spec("jax"):

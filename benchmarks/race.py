@@ -73,7 +73,7 @@ def race(
         start = time.perf_counter()
         runs.append(contestant.prepare(share))
         preparations.append(time.perf_counter() - start)
-        scales.append(task.trials / share.trials)
+        scales.append(task.trials / share.trials / contestant.processes)
     times = np.empty((rounds, len(runs)))
     for i in range(rounds):
         report(f"n = {task.n}: round {i + 1} of {rounds}")

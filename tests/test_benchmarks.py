@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
+from benchmarks import race
+from benchmarks.contestants import Contestant
 from benchmarks.files import measure_files
 from benchmarks.images import EPSILON, as_released, measure_step
+from benchmarks.task import Task
 from polarity.core.reset import reset_
 
 
@@ -40,3 +44,18 @@ def test_template_files_are_measured() -> None:
     assert files.weights_bytes > 4 * files.weights
     assert all(x.median > 0 for x in (files.save, files.load, files.torch_save, files.torch_load))
     assert len(files.lines) == 4 and "torch.save" in files.lines[1]
+
+
+def test_what_runs_on_one_core_is_scaled_to_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a contestant that uses all cores would win by their number."""
+    monkeypatch.setattr(race, "agreement", lambda contestants, task: [0.0] * len(contestants))
+    monkeypatch.setattr(race, "seconds", lambda timed: timed())
+
+    def one_second() -> float:
+        return 1.0
+
+    task = Task(n=8, width=4, trials=6, epochs=2)
+    ours = Contestant("ours", "all cores", lambda task: one_second)
+    loop = Contestant("loop", "one core", lambda task: one_second, sample=2, processes=4)
+    results = race.race([ours, loop], task, 3, lambda text: None)
+    assert [result.ratio.median for result in results] == [1.0, 6 / 2 / 4]
