@@ -297,8 +297,8 @@ def valueless(tensor: Tensor) -> str | None:
     if what := shapeless(tensor):
         return what
     # Who has one has imported its module, which takes long.
-    spread = sys.modules.get("torch.distributed.tensor")
-    if spread is not None and isinstance(tensor, spread.DTensor):
+    spread = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", ())
+    if isinstance(tensor, spread):
         return "is spread over several processes (DTensor): hold it whole, as DDP does"
     if tensor.is_meta:
         return "is on the meta device and has no values: load or initialise it"
