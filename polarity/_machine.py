@@ -94,18 +94,17 @@ def whole_float32() -> Iterator[None]:
     import torch
 
     backends: Any = torch.backends  # whose settings torch's annotations do not know
-    before = []
-    wanted: list[tuple[Any, str, object]] = [
-        (backends.cudnn, "benchmark", True),
-        (backends.cudnn, "deterministic", False),
-    ]
+    cudnn = backends.cudnn
+    wanted: list[tuple[Any, str, object]] = []
+    if not backends.flags_frozen():  # as torch's own test suite does
+        wanted += [(cudnn, "benchmark", True), (cudnn, "deterministic", False)]
     if hasattr(backends, "fp32_precision"):  # torch 2.9; it refuses to mix these and the others
-        gpu = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+        gpu = (backends.cuda.matmul, cudnn.conv, cudnn.rnn)
         cpu = (backends.mkldnn.matmul, backends.mkldnn.conv)
         wanted += [(owner, "fp32_precision", "ieee") for owner in (*gpu, *cpu)]
     else:
-        wanted += [(backends.cuda.matmul, "allow_tf32", False)]
-        wanted += [(backends.cudnn, "allow_tf32", False)]
+        wanted += [(owner, "allow_tf32", False) for owner in (backends.cuda.matmul, cudnn)]
+    before = []
     try:
         for owner, name, value in wanted:
             before.append((owner, name, getattr(owner, name)))

@@ -30,16 +30,11 @@ def said() -> dict[str, object]:
 
 @pytest.fixture
 def left_alone() -> Iterator[None]:
-    before = said()
-    owner = torch_backends.cudnn
+    before = said()["gpu convolutions"]
     yield
-    torch_backends.fp32_precision = "none"
     torch.set_float32_matmul_precision("highest")
-    owner.conv.fp32_precision = owner.rnn.fp32_precision = before["gpu convolutions"]
-
-
-def everything() -> None:
-    torch_backends.fp32_precision = "tf32"
+    for owner in (torch_backends.cudnn.conv, torch_backends.cudnn.rnn):
+        owner.fp32_precision = before
 
 
 def convolutions() -> None:
@@ -47,21 +42,34 @@ def convolutions() -> None:
 
 
 @pytest.mark.usefixtures("left_alone")
+@pytest.mark.parametrize("everything", ["none", "tf32"])
 @pytest.mark.parametrize(
     "asked",
     [
         lambda: None,
         lambda: torch.set_float32_matmul_precision("medium"),
         lambda: torch.set_float32_matmul_precision("high"),
-        everything,
         convolutions,
     ],
-    ids=["nothing", "medium", "high", "everything", "convolutions"],
+    ids=["nothing", "medium", "high", "convolutions"],
 )
-def test_float32_is_float32_and_what_was_asked_comes_back(asked: Callable[[], None]) -> None:
-    asked()
-    before = said() | {"benchmark": torch_backends.cudnn.benchmark}
-    with pytest.raises(ZeroDivisionError), whole_float32():
-        assert set(said().values()) == {"ieee"} and torch_backends.cudnn.benchmark
-        raise ZeroDivisionError
-    assert said() | {"benchmark": torch_backends.cudnn.benchmark} == before
+def test_float32_is_float32_and_what_was_asked_comes_back(
+    asked: Callable[[], None], everything: str
+) -> None:
+    with torch_backends.flags(fp32_precision=everything):
+        asked()
+        before = said() | {"benchmark": torch_backends.cudnn.benchmark}
+        with pytest.raises(ZeroDivisionError), whole_float32():
+            assert set(said().values()) == {"ieee"}
+            assert torch_backends.cudnn.benchmark or torch_backends.flags_frozen()
+            raise ZeroDivisionError
+        assert said() | {"benchmark": torch_backends.cudnn.benchmark} == before
+
+
+def test_torchs_own_tests_which_forbid_to_set_flags_do_not_stop_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch_backends.m, "__allow_nonbracketed_mutation_flag", False)
+    assert torch_backends.flags_frozen()
+    with whole_float32():
+        assert set(said().values()) == {"ieee"}
