@@ -1,4 +1,4 @@
-"""What this machine is called and what it can do: for results that say where they come from."""
+"""What this machine is called, what it can do, and that it multiplies float32 as float32."""
 
 from __future__ import annotations
 

@@ -137,6 +137,19 @@ class Estimate:
             return f"{value} ({low} to {high})"
         return value if math.isnan(self.value) else f"{value} (no interval)"
 
+    def brief(self, spec: str) -> str:
+        """Value and interval as :func:`format` writes them; the value alone if that is unbounded.
+
+        So is the order-statistic interval of fewer than six values: it says nothing.
+
+        Examples
+        --------
+        >>> Estimate(0.5, float("-inf"), float("inf"), n=2, method="median").brief(".1f")
+        '0.5'
+        """
+        text = format(self, spec)
+        return text.partition(" (")[0] if math.isinf(self.low) or math.isinf(self.high) else text
+
     def __str__(self) -> str:
         return format(self)
 

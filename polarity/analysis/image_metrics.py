@@ -379,11 +379,8 @@ def by_size(curves: xr.Dataset, claims: Sequence[str]) -> pd.DataFrame:
         row = {"compared": words.format(first, second)}
         for n in curves.n_train.values[pairs.notnull().any("trial").values]:
             estimate = over_pairs(pairs.sel(n_train=n))
-            text = format(estimate, spec)
-            if np.isinf([estimate.low, estimate.high]).any():  # too few pairs for an interval
-                text = text.partition(" (")[0]
             count = f"{estimate.n} {'pair' if estimate.n == 1 else 'pairs'}"
-            row[f"n = {n}"] = f"{text}; {count}"
+            row[f"n = {n}"] = f"{estimate.brief(spec)}; {count}"
         rows.append(row)
     sizes = [f"n = {n}" for n in curves.n_train.values]
     present = [size for size in sizes if any(size in row for row in rows)]

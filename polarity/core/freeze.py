@@ -225,15 +225,12 @@ class FreezeSGD:
             for key in ("template", "reset", "epsilon")
             if state[key] != own[key]
         }
+        alike = {"resets": set(state["resets"]) == set(own["resets"])}
         there, here = (sorted(each["generators"], key=_device_order) for each in (state, own))
-        for key, fit in (
-            ("resets", state["resets"].keys() == own["resets"].keys()),
-            ("generators", list(map(_kind, there)) == list(map(_kind, here))),
-        ):
-            if not fit:
-                faults[key] = (
-                    f"are of {sorted(state[key])} in the state, of {sorted(own[key])} here"
-                )
+        kinds, own_kinds = ([_device_order(device)[0] for device in each] for each in (there, here))
+        alike["generators"] = kinds == own_kinds
+        for key in (key for key, fits in alike.items() if not fits):
+            faults[key] = f"are of {sorted(state[key])} in the state, of {sorted(own[key])} here"
         if faults:
             raise ValueError("the state belongs to another FreezeSGD:" + listing(faults))
         for name, count in self._resets.items():
@@ -350,12 +347,8 @@ def _beside(weight: Tensor, signs: Tensor) -> Tensor:
     return torch.empty_like(weight, dtype=torch.int8, requires_grad=False).copy_(signs)
 
 
-def _kind(device: str) -> str:
-    """``"cuda"`` of ``"cuda:1"``."""
-    return device.partition(":")[0]
-
-
 def _device_order(device: str) -> tuple[str, int]:
+    """Kind and number, to sort by: ``("cuda", 1)`` of ``"cuda:1"``."""
     kind, _, index = device.partition(":")
     return kind, int(index or 0)
 

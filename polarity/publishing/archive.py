@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from polarity._files import sha256_of
+from polarity._files import replacing, sha256_of
 
 from . import environment
 from .build import device_here, locked
@@ -239,26 +239,21 @@ def write_archive(
         }
         members = dict(sorted((files | {k: text.encode() for k, text in made.items()}).items()))
         sums = []
-        partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
         out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with (
-                partial.open("wb") as raw,
-                # No name and no time of its own.
-                gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
-                tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-                tqdm(members, desc="Archive", unit="file", disable=not interactive) as bar,
-            ):
-                for name in bar:
-                    source = members[name]
-                    data = source if isinstance(source, bytes) else source.read_bytes()
-                    runs = isinstance(source, Path) and os.access(source, os.X_OK)
-                    _add(tar, f"{stem}/{name}", data, int(stamp), runs=runs)
-                    sums.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
-                _add(tar, f"{stem}/{CHECKSUMS}", "".join(sums).encode(), int(stamp))
-            os.replace(partial, out)
-        finally:
-            partial.unlink(missing_ok=True)
+        with (
+            replacing(out) as raw,
+            # No name and no time of its own.
+            gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+            tqdm(members, desc="Archive", unit="file", disable=not interactive) as bar,
+        ):
+            for name in bar:
+                source = members[name]
+                data = source if isinstance(source, bytes) else source.read_bytes()
+                runs = isinstance(source, Path) and os.access(source, os.X_OK)
+                _add(tar, f"{stem}/{name}", data, int(stamp), runs=runs)
+                sums.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
+            _add(tar, f"{stem}/{CHECKSUMS}", "".join(sums).encode(), int(stamp))
     return out
 
 

@@ -37,8 +37,8 @@ The front matter asks, by ``polarity: {after: [...]}``; the value is a JSON list
 """
 STILL_THE_PAPERS = {"tier", "seed", "trials", "draws", "device", "shown", "recompute", "budget"}
 """Parameters whose change leaves a claim's words as true as they were."""
-HOW_MANY = {"seed", "trials", "draws"}
-"""Those of them that are told beside a verdict all the same: few draws decide little."""
+TOLD = {"seed", "trials", "draws"}
+"""Those of them that stand beside a verdict all the same: few draws decide little."""
 METADATA = "polarity"  # our corner of an output's metadata
 
 
@@ -246,11 +246,11 @@ class Page:
         """Say what was changed, where the claim's words do not hold for it."""
         from polarity.analysis.estimate import SUBSTITUTE, Estimate
 
-        told = {k: v for k, v in self._changed.items() if k not in STILL_THE_PAPERS - HOW_MANY}
+        told = {k: v for k, v in self._changed.items() if k not in STILL_THE_PAPERS - TOLD}
         if not told or not isinstance(estimate, Estimate) or estimate.setting:
             return estimate
         words = "a run with " + ", ".join(f"{name} = {value!r}" for name, value in told.items())
-        note = f"; {SUBSTITUTE}" if told.keys() - HOW_MANY else ""
+        note = f"; {SUBSTITUTE}" if told.keys() - TOLD else ""
         return replace(estimate, setting=words + note)
 
     def figure(self, name: str, figure: Figure, alt: str) -> None:

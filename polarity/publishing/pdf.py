@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polarity._files import replacing
+
 from . import environment
 from .build import locked
 from .sources import BookError
@@ -162,10 +164,8 @@ def write_pdf(root: Path, html: Path, target: Path, *, progress: bool = False) -
             waiting.clear()
     writer.add_metadata({"/Title": wanted[0].title})
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with replacing(target) as file:
         writer.write(file)
-    os.replace(partial, target)
     return target
 
 
