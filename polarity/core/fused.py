@@ -90,8 +90,9 @@ def reset_layer(
     n = weight.numel()
     if n:
         with torch.cuda.device_of(weight):
+            # Triton knows no numbers of NumPy.
             _reset[(triton.cdiv(n, 4 * LANES),)](
-                weight, template, count, seed, n, epsilon, torch.finfo(weight.dtype).tiny,
+                weight, template, count, seed, n, float(epsilon), torch.finfo(weight.dtype).tiny,
                 rule=RULES[rule], lanes=LANES,
             )  # fmt: skip
     return count

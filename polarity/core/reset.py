@@ -203,7 +203,6 @@ def reset_(
     """
     check_rule(rule)
     check_epsilon(epsilon, weight.dtype)
-    epsilon = float(epsilon)  # Triton knows no numbers of NumPy
     if weight.shape != template.shape:
         raise ValueError(
             f"template must have the weight's shape {tuple(weight.shape)}, "
