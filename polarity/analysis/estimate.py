@@ -138,7 +138,7 @@ class Estimate:
         return value if math.isnan(self.value) else f"{value} (no interval)"
 
     def brief(self, spec: str) -> str:
-        """Value and interval as :func:`format` writes them; the value alone if that is unbounded.
+        """Value and interval as ``format`` writes them; the value alone if that has no bounds.
 
         So is the order-statistic interval of fewer than six values: it says nothing.
 
