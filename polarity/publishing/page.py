@@ -35,10 +35,10 @@ EXECUTED = "POLARITY_EXECUTED"
 
 The front matter asks, by ``polarity: {after: [...]}``; the value is a JSON list of paths.
 """
-STILL_THE_PAPERS = {"tier", "seed", "trials", "draws", "device", "shown", "recompute", "budget"}
-"""Parameters whose change leaves a claim's words as true as they were."""
-TOLD = {"seed", "trials", "draws"}
-"""Those of them that stand beside a verdict all the same: few draws decide little."""
+UNTOLD = {"tier", "device", "shown", "recompute", "budget"}
+"""Parameters whose change says nothing about a claim."""
+HOW_MANY = {"seed", "trials", "draws"}
+"""Those told beside a verdict on the paper's own experiment: few draws decide little."""
 METADATA = "polarity"  # our corner of an output's metadata
 
 
@@ -128,6 +128,7 @@ class Page:
             declared = _declared_in(namespace.get("In", []))
         written = _written(self.name) if declared else {}
         edited = {k: v for k, v in declared.items() if k in written and v != written[k]}
+        self._declared = {**declared, **{name: written[name] for name in edited}}
         self._changed = {**edited, **overridden(declared, injected)}
         self._parameters = {
             name: namespace.get(name, default) for name, default in declared.items()
@@ -246,11 +247,11 @@ class Page:
         """Say what was changed, where the claim's words do not hold for it."""
         from polarity.analysis.estimate import SUBSTITUTE, Estimate
 
-        told = {k: v for k, v in self._changed.items() if k not in STILL_THE_PAPERS - TOLD}
+        told = {k: v for k, v in self._changed.items() if k not in UNTOLD}
         if not told or not isinstance(estimate, Estimate) or estimate.setting:
             return estimate
         words = "a run with " + ", ".join(f"{name} = {value!r}" for name, value in told.items())
-        note = f"; {SUBSTITUTE}" if told.keys() - TOLD else ""
+        note = f"; {SUBSTITUTE}" if told.keys() - HOW_MANY else ""
         return replace(estimate, setting=words + note)
 
     def figure(self, name: str, figure: Figure, alt: str) -> None:
@@ -327,15 +328,32 @@ class Page:
             return "make book"
         return provenance_module.repeat_command(self.name, self._changed)
 
-    def provenance(self) -> None:
+    def provenance(self, variations: Mapping[str, Mapping[str, object]] | None = None) -> None:
         """Show the card with what stands behind this page; the last cell of every page.
 
         A page with claims gets their outcomes as the glued ``verdicts``, to open with.
+
+        Parameters
+        ----------
+        variations
+            What else the page can be asked: ``{"Networks of 20 units": {"width": 20}}``. The card
+            shows the commands.
+
+        Raises
+        ------
+        ParameterError
+            If a variation has a parameter that is unknown or of another type.
+        ValueError
+            If a variation changes nothing.
         """
         from polarity.analysis.claims import CLAIMS, tally
 
         if own := [claim.id for claim in CLAIMS.values() if claim.page == self.name]:
             self.glue("verdicts", tally(self._outcomes.get(c, "not measured") for c in own))
+        for question, varied in (variations or {}).items():
+            check_parameters(self._declared, varied, page=self.name)
+            if all(self._declared[name] == value for name, value in varied.items()):
+                raise ValueError(f"variation {question!r} changes nothing, got {dict(varied)}")
         parameters = self._parameters
         card = Provenance(
             page=self.name,
@@ -351,6 +369,7 @@ class Page:
             system=provenance_module.system(),
             command=self._command(),
             stored=self._stored,
+            variations=_to_json(variations or {}),
         )
         _display(card, {METADATA: {"provenance": card.to_dict()}})
 

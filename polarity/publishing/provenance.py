@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -170,15 +170,24 @@ def system() -> str:
     return f"{platform.system()} {platform.machine()}"
 
 
-def repeat_command(page: str, parameters: Mapping[str, object]) -> str:
+def repeat_command(page: str, parameters: Mapping[str, object], output: str | None = None) -> str:
     """Return the command that repeats a page with the parameters that differ from its defaults.
+
+    Parameters
+    ----------
+    page
+        Name of the notebook without its ending.
+    parameters
+        Names and values.
+    output
+        File to write; by default ``page`` with the ending ``.ipynb``.
 
     Examples
     --------
     >>> repeat_command("xor5d", {"trials": 10, "sizes": [8, 20], "reset": "posRand"})
     "papermill jt://book/xor5d.md xor5d.ipynb -p trials 10 -y 'sizes: [8, 20]' -p reset posRand"
     """
-    words = ["papermill", f"jt://book/{page}.md", f"{page}.ipynb"]
+    words = ["papermill", f"jt://book/{page}.md", output or f"{page}.ipynb"]
     for name, value in parameters.items():
         words += _option(name, value)
     return shlex.join(words)
@@ -237,6 +246,8 @@ class Provenance:
         What to type in a clone, at that commit, to get this page again.
     stored
         Which stored results the page reads, and what makes the like; empty where it reads none.
+    variations
+        Other questions that the page can be asked, each with the parameters that ask it.
     """
 
     page: str
@@ -252,6 +263,7 @@ class Provenance:
     system: str
     command: str
     stored: str = ""
+    variations: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold."""
@@ -300,9 +312,25 @@ class Provenance:
             f"<dl>{rows}</dl>"
             '<p class="provenance-label">To repeat this page</p>'
             f'<pre class="provenance-command"><code>{html.escape(checkout + self.command)}'
-            f"</code></pre>{warning}"
+            f"</code></pre>{warning}{self._questions()}"
             f"<details><summary>All {len(self.versions)} versions</summary>"
             f'<ul class="provenance-versions">{everything}</ul></details></section>'
+        )
+
+    def _questions(self) -> str:
+        """Return the part of the card that asks the page something else."""
+        if not self.variations:
+            return ""
+        mine = "my-run.ipynb"
+        steps = {
+            question: repeat_command(self.page, parameters, mine)
+            for question, parameters in self.variations.items()
+        }
+        steps["Any of them beside the page of this book"] = f"polarity compare {mine}"
+        return '<p class="provenance-label">To ask something else</p>' + "".join(
+            f'<p class="provenance-question">{html.escape(question)}</p>'
+            f'<pre class="provenance-command"><code>{html.escape(command)}</code></pre>'
+            for question, command in steps.items()
         )
 
 
