@@ -72,15 +72,16 @@ bench: $(VENV)/.bench ## measure the trainers and the reset beside their alterna
 venv: $(READY) ## make .venv from constraints.txt; done by the others on demand
 	@echo "$(VENV) is ready: $$($(PY) -V)"
 
-# Commands started side by side in a new clone (two terminals, say) take turns: who waited finds it
-# ready. macOS has no flock; there, start the second one later.
+# Commands started side by side (in two terminals, say) take turns with the environment: who waited
+# finds it ready. macOS has no flock; there, start the second one later.
 FLOCK := $(shell command -v flock 2>/dev/null)
 TURN := .cache/venv.lock
+IN_TURN := mkdir -p .cache && $(if $(FLOCK),flock $(TURN))
 ifndef ENVIRONMENT_IS_OURS
+MAKE_IT := $(MAKE) -s ENVIRONMENT_IS_OURS=1 $(READY)
 $(READY): pyproject.toml constraints.txt
-	@mkdir -p .cache
-	@$(if $(FLOCK),flock -n $(TURN) true || echo "Waiting for the command that makes $(VENV)")
-	@$(if $(FLOCK),flock $(TURN)) $(MAKE) -s ENVIRONMENT_IS_OURS=1 $(READY)
+	+@mkdir -p .cache && $(if $(FLOCK),{ flock -n -E 75 $(TURN) $(MAKE_IT) || { [ $$? = 75 ] && \
+	  echo "Waiting for the command that makes $(VENV)" && flock $(TURN) $(MAKE_IT); }; },$(MAKE_IT))
 else
 # The stamp is removed before anything is installed and written after everything is. Without it, an
 # environment is what an interrupted set-up left, and is made anew.
@@ -105,11 +106,11 @@ $(READY): pyproject.toml constraints.txt
 endif
 
 $(VENV)/.lint: $(READY)
-	$(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[lint]'
+	$(IN_TURN) $(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[lint]'
 	@touch $@
 
 $(VENV)/.bench: $(READY)
-	$(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[bench]'
+	$(IN_TURN) $(PY) -m pip install --no-build-isolation -c constraints.txt -e '.[bench]'
 	@touch $@
 
 lock: $(READY) ## resolve constraints.txt and environment.yml anew (ARGS=--upgrade for newer versions)

@@ -3,8 +3,36 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Real
+from typing import Any
+
+
+def keep(record: object, check: Callable[[str, Any], object], *names: str) -> None:
+    """Replace fields of a frozen dataclass by what a check makes of them.
+
+    One number then has one key, whichever kind of it was given.
+    """
+    for name in names:
+        object.__setattr__(record, name, check(name, getattr(record, name)))
+
+
+def distinct(name: str, values: Any) -> tuple[Any, ...]:
+    """Return ``values`` as a tuple.
+
+    Raises
+    ------
+    TypeError
+        If they are no sequence (a string is none).
+    ValueError
+        If there are none, or one of them is there twice.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence, got {values!r}")
+    found = tuple(values)
+    if not found or len(set(found)) != len(found):
+        raise ValueError(f"{name} must be distinct values, at least one; got {found!r}")
+    return found
 
 
 def whole_number(name: str, value: object, *, at_least: int) -> int:

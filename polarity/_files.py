@@ -22,7 +22,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        If it cannot be written; then nothing has changed.
+        If it cannot be written; the old one is still there then.
     """
     partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:

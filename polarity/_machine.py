@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,13 @@ def processor() -> str:
 
 
 def chosen_device(name: str) -> torch.device:
-    """Return the device that ``"auto"``, ``"cpu"`` or ``"cuda"`` stands for, if it is there."""
+    """Return the device that ``"auto"``, ``"cpu"`` or ``"cuda"`` stands for, if it is there.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or is not there.
+    """
     import torch
 
     one_of("device", name, ("auto", "cpu", "cuda"))
@@ -90,26 +97,40 @@ def whole_float32() -> Iterator[None]:
 
     torch lets convolutions on a GPU round them to TF32, and matrix products and processors do so
     (or to bfloat16) where they were told to, which some training scripts do in their first line.
+    These settings are the whole process's: while any thread is inside, they hold for all, and the
+    last one that leaves takes them back. What was inherited from a wider setting of torch's is then
+    set explicitly, to the same value.
     """
+    global _inside
+    with _TURN:
+        if not _inside:
+            _set_whole()
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _TURN:
+            _inside -= 1
+            if not _inside:
+                _BEFORE.close()
+
+
+_TURN = threading.Lock()
+_inside = 0  # how often it has been entered, and not left
+_BEFORE = ExitStack()  # sets what was set before
+
+
+def _set_whole() -> None:
     import torch
 
     backends: Any = torch.backends  # whose settings torch's annotations do not know
     cudnn = backends.cudnn
-    wanted: list[tuple[Any, str, object]] = []
+    gpu = (backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    cpu = (backends.mkldnn.matmul, backends.mkldnn.conv)
+    wanted: list[tuple[Any, str, object]]
+    wanted = [(owner, "fp32_precision", "ieee") for owner in (*gpu, *cpu)]
     if not backends.flags_frozen():  # as torch's own test suite does
         wanted += [(cudnn, "benchmark", True), (cudnn, "deterministic", False)]
-    if hasattr(backends, "fp32_precision"):  # torch 2.9; it refuses to mix these and the others
-        gpu = (backends.cuda.matmul, cudnn.conv, cudnn.rnn)
-        cpu = (backends.mkldnn.matmul, backends.mkldnn.conv)
-        wanted += [(owner, "fp32_precision", "ieee") for owner in (*gpu, *cpu)]
-    else:
-        wanted += [(owner, "allow_tf32", False) for owner in (backends.cuda.matmul, cudnn)]
-    before = []
-    try:
-        for owner, name, value in wanted:
-            before.append((owner, name, getattr(owner, name)))
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in reversed(before):
-            setattr(owner, name, value)
+    for owner, name, value in wanted:
+        _BEFORE.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Sized
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import one_of, open_unit_interval, positive, whole_number
+from ._checks import distinct, keep, one_of, open_unit_interval, positive, whole_number
 from .core.reset import RESET_RULES
 
 CONDITIONS = ("frozen_sufficient", "frozen_random", "fluid_random")
@@ -103,7 +103,7 @@ class XOR5DProtocol:
         TypeError, ValueError
             Naming the field, its value and what is allowed.
         """
-        _distinct(self, "widths", "sizes", "conditions")
+        keep(self, distinct, "widths", "sizes", "conditions")
         _each(self, "widths", "width", at_least=1)
         _each(self, "sizes", "n", at_least=4)
         for n in self.sizes:
@@ -111,15 +111,15 @@ class XOR5DProtocol:
                 raise ValueError(f"n must be a multiple of 4 in a protocol's sizes, got {n}")
         for condition in self.conditions:
             one_of("condition", condition, CONDITIONS)
-        _plain(self, partial(whole_number, at_least=1), "trials", "epochs", "batch_size")
-        _plain(self, partial(whole_number, at_least=4), "n_val")
+        keep(self, partial(whole_number, at_least=1), "trials", "epochs", "batch_size")
+        keep(self, partial(whole_number, at_least=4), "n_val")
         if self.n_val % 4:
             raise ValueError(f"n_val must be a multiple of 4, got {self.n_val}")
-        _plain(self, partial(whole_number, at_least=0), "seed")
-        _plain(self, positive, "lr", "epsilon")
+        keep(self, partial(whole_number, at_least=0), "seed")
+        keep(self, positive, "lr", "epsilon")
         one_of("reset", self.reset, RESETS)
         one_of("match", self.match, MATCHES)
-        _plain(self, open_unit_interval, "threshold", "success_threshold")
+        keep(self, open_unit_interval, "threshold", "success_threshold")
 
     @property
     def networks(self) -> int:
@@ -218,14 +218,14 @@ class ImagesProtocol:
         one_of("dataset", self.dataset, IMAGE_SIZES)
         if isinstance(self.sizes, Sized) and not len(self.sizes):
             object.__setattr__(self, "sizes", IMAGE_SIZES[self.dataset])
-        _distinct(self, "sizes", "conditions")
+        keep(self, distinct, "sizes", "conditions")
         _each(self, "sizes", "n", at_least=1)
         for condition in self.conditions:
             one_of("condition", condition, IMAGE_CONDITIONS)
         counts = ("trials", "epochs", "batch_size", "n_val", "evaluate_every")
-        _plain(self, partial(whole_number, at_least=1), *counts)
-        _plain(self, partial(whole_number, at_least=0), "seed")
-        _plain(self, positive, "lr", "epsilon")
+        keep(self, partial(whole_number, at_least=1), *counts)
+        keep(self, partial(whole_number, at_least=0), "seed")
+        keep(self, positive, "lr", "epsilon")
         one_of("reset", self.reset, RESETS)
         one_of("precision", self.precision, PRECISIONS)
         one_of("tier", self.tier, IMAGE_TIERS)
@@ -307,26 +307,8 @@ def derived_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
-def _plain(protocol: object, check: Callable[[str, Any], object], *names: str) -> None:
-    """Keep what a check makes of fields: one number has one key, whichever kind of it was given."""
-    for name in names:
-        object.__setattr__(protocol, name, check(name, getattr(protocol, name)))
-
-
 def _each(protocol: object, name: str, called: str, *, at_least: int) -> None:
     """Make the values of a field whole numbers; one of them is ``called`` that in an error."""
     values = getattr(protocol, name)
     numbers = tuple(whole_number(called, value, at_least=at_least) for value in values)
     object.__setattr__(protocol, name, numbers)
-
-
-def _distinct(protocol: object, *names: str) -> None:
-    """Make the fields tuples; raise unless each holds distinct values, at least one."""
-    for name in names:
-        values = getattr(protocol, name)
-        if isinstance(values, str) or not hasattr(values, "__iter__"):
-            raise TypeError(f"{name} must be a sequence, got {values!r}")
-        values = tuple(values)
-        if not values or len(set(values)) != len(values):
-            raise ValueError(f"{name} must be distinct values, at least one; got {values!r}")
-        object.__setattr__(protocol, name, values)

@@ -412,12 +412,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pack.add_argument("--out", type=Path, default=Path("book/results"), help="the store's folder")
     pack.add_argument(
         "--keep", nargs="+", default=(), metavar="SHARD",
-        help="names of shards whose results are kept where others have different ones",
+        help="shards whose results are kept where others have different ones",
     )  # fmt: skip
     pack.set_defaults(pack=True)
     options = parser.parse_args(arguments)
     if "pack" in options:
-        return _pack(Store(options.out), options.keep)
+        return _pack(Store(options.out), [Path(name).name for name in options.keep])
 
     from .images import device_name, identity, train
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,9 +11,6 @@ import torch
 from polarity._machine import whole_float32
 
 torch_backends = torch.backends
-pytestmark = pytest.mark.skipif(
-    not hasattr(torch_backends, "fp32_precision"), reason="torch 2.9 began to name precisions"
-)
 
 
 def said() -> dict[str, object]:
@@ -64,6 +62,29 @@ def test_float32_is_float32_and_what_was_asked_comes_back(
             assert torch_backends.cudnn.benchmark or torch_backends.flags_frozen()
             raise ZeroDivisionError
         assert said() | {"benchmark": torch_backends.cudnn.benchmark} == before
+
+
+def test_what_one_thread_needs_another_does_not_take_away() -> None:
+    before = said()
+    entered, left = threading.Event(), threading.Event()
+
+    def another() -> None:
+        with whole_float32():
+            entered.set()
+            left.wait(10)
+
+    thread = threading.Thread(target=another)
+    with torch_backends.flags(fp32_precision="tf32"):
+        torch_backends.cudnn.conv.fp32_precision = "tf32"
+        with whole_float32():
+            thread.start()
+            entered.wait(10)
+        inside = said()
+        left.set()
+        thread.join()
+        assert set(inside.values()) == {"ieee"}
+        assert said()["gpu convolutions"] == "tf32"
+        torch_backends.cudnn.conv.fp32_precision = before["gpu convolutions"]
 
 
 def test_torchs_own_tests_which_forbid_to_set_flags_do_not_stop_it(

@@ -213,6 +213,15 @@ def test_two_first_commands_make_one_environment(tmp_path: Path) -> None:
     assert ["Waiting for the command" in text for text in said].count(True) == 1, said
 
 
+def test_what_a_first_command_would_do_is_shown_without_doing_it(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = ["make", "-n", "-C", str(tmp_path), "venv"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0 and "pip install" in shown.stdout, shown.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
 def test_every_command_of_make_is_explained() -> None:
     text = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)

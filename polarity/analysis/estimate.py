@@ -140,15 +140,17 @@ class Estimate:
     def brief(self, spec: str) -> str:
         """Value and interval as ``format`` writes them; the value alone if that has no bounds.
 
-        So is the order-statistic interval of fewer than six values: it says nothing.
+        An interval without bounds, as the median's of fewer than six values, says nothing.
 
         Examples
         --------
         >>> Estimate(0.5, float("-inf"), float("inf"), n=2, method="median").brief(".1f")
         '0.5'
+        >>> Estimate(0.5, 0.25, float("inf"), n=9, method="Kaplan-Meier").brief(".1f")
+        '0.5 (0.2 to never)'
         """
         text = format(self, spec)
-        return text.partition(" (")[0] if math.isinf(self.low) or math.isinf(self.high) else text
+        return text.partition(" (")[0] if math.isinf(self.low) and math.isinf(self.high) else text
 
     def __str__(self) -> str:
         return format(self)

@@ -382,9 +382,9 @@ def by_size(curves: xr.Dataset, claims: Sequence[str]) -> pd.DataFrame:
             count = f"{estimate.n} {'pair' if estimate.n == 1 else 'pairs'}"
             row[f"n = {n}"] = f"{estimate.brief(spec)}; {count}"
         rows.append(row)
+    table = pd.DataFrame(rows, columns=None if rows else ["compared"])
     sizes = [f"n = {n}" for n in curves.n_train.values]
-    present = [size for size in sizes if any(size in row for row in rows)]
-    return pd.DataFrame(rows, columns=["compared", *present]).fillna("–")
+    return table[["compared", *(size for size in sizes if size in table)]].fillna("–")
 
 
 _WORDS: Mapping[Callable[[xr.Dataset, str, str], xr.DataArray], tuple[str, str]] = {

@@ -19,7 +19,13 @@ from polarity._checks import one_of
 from polarity._files import sha256_of
 from polarity.donors import DONORS
 from polarity.networks import ARCHITECTURES, alexnet
-from polarity.protocols import IMAGE_CONDITIONS, IMAGE_SIZES, IMAGE_TIERS, ImagesProtocol
+from polarity.protocols import (
+    IMAGE_CONDITIONS,
+    IMAGE_SIZES,
+    IMAGE_TIERS,
+    PRECISIONS,
+    ImagesProtocol,
+)
 from polarity.results import Run, Store, origin
 from polarity.results.store import ANY_DONOR
 
@@ -58,6 +64,7 @@ _UNUSUAL = {
     "evaluate_every": "evaluated every {} epochs",
     "seed": "seed {}",
 }
+PAPERS_DONOR = "imagenet_caffe"
 _VARIES = ("condition", "n_train", "trial", "donor", "donor_digest")
 
 
@@ -109,10 +116,14 @@ class Experiment:
 
     @property
     def own(self) -> bool:
-        """Whether settings, network and donor are the tier's own: no variation and no control."""
+        """Whether settings, network and donor are the tier's own: no variation and no control.
+
+        In the paper's tier, its donor is as much its own as the one that stands in for it.
+        """
         usual = _protocol_of(self.tier)
-        named = ("architecture", "donor")
-        return not self.unusual and all(self.settings[n] == getattr(usual, n) for n in named)
+        donors = {usual.donor, *([PAPERS_DONOR] if self.tier == "paper" else [])}
+        same_network = self.settings["architecture"] == usual.architecture
+        return not self.unusual and same_network and self.donor in donors
 
     @property
     def substitute(self) -> bool:
@@ -120,7 +131,7 @@ class Experiment:
         return bool(
             self.tier != "paper"
             or self.unusual
-            or self.donor not in ("imagenet_caffe", ANY_DONOR)
+            or self.donor not in (PAPERS_DONOR, ANY_DONOR)
             or self.settings.get("precision") != "float32"
             or self.settings.get("data") != "original"
         )
@@ -460,9 +471,15 @@ def rates(
         lr, condition, trial, accuracy (a fraction), never_left (bool: at chance in all these
         epochs, see :func:`~.chance.states`), dead (share of the units of ``hidden`` that are dead
         at the end of training, a fraction) and trained (epochs until that end).
+
+    Raises
+    ------
+    ValueError
+        If there is no such precision, or no such layer.
     """
+    one_of("precision", precision, PRECISIONS)
     found: dict[tuple[float, str, int], dict[str, object]] = {}
-    # Of one network that was trained twice, for longer and no longer than that, the latter is kept.
+    # The longest first: of one network that was trained twice, the shorter run takes its place.
     for experiment in sorted(experiments(store, dataset), key=_epochs, reverse=True):
         settings = experiment.settings
         if (
@@ -477,6 +494,7 @@ def rates(
         curves = curves_of(store, experiment)
         if n_train not in curves.n_train or epochs - 1 not in curves.epoch:
             continue
+        one_of("hidden", hidden, map(str, curves.hidden.values))
         first = curves.sel(n_train=[n_train], epoch=slice(0, epochs - 1))
         reached = first.val_accuracy.sel(n_train=n_train, epoch=epochs - 1)
         fate = states(first).sel(n_train=n_train)

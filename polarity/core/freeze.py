@@ -225,12 +225,16 @@ class FreezeSGD:
             for key in ("template", "reset", "epsilon")
             if state[key] != own[key]
         }
-        alike = {"resets": set(state["resets"]) == set(own["resets"])}
         there, here = (sorted(each["generators"], key=_device_order) for each in (state, own))
-        kinds, own_kinds = ([_device_order(device)[0] for device in each] for each in (there, here))
-        alike["generators"] = kinds == own_kinds
-        for key in (key for key, fits in alike.items() if not fits):
-            faults[key] = f"are of {sorted(state[key])} in the state, of {sorted(own[key])} here"
+        alike = {
+            "resets": state["resets"].keys() == own["resets"].keys(),
+            "generators": [_device_order(device)[0] for device in there]
+            == [_device_order(device)[0] for device in here],
+        }
+        for key, fits in alike.items():
+            if not fits:
+                both = sorted(state[key]), sorted(own[key])
+                faults[key] = "are of {} in the state, of {} here".format(*both)
         if faults:
             raise ValueError("the state belongs to another FreezeSGD:" + listing(faults))
         for name, count in self._resets.items():

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from .._checks import below, one_of, positive, whole_number
+from .._checks import below, keep, one_of, positive, whole_number
 from .._files import replacing
 from .._machine import chosen_device
 from ..datasets.folder import folders
@@ -77,12 +78,11 @@ class Recipe:
             Naming the field, its value and what is allowed.
         """
         one_of("architecture", self.architecture, ARCHITECTURES)
-        for name in ("epochs", "batch_size"):
-            whole_number(name, getattr(self, name), at_least=1)
-        whole_number("seed", self.seed, at_least=0)
-        positive("lr", self.lr)
-        for name, limit in (("weight_decay", math.inf), ("smoothing", 1.0), ("dropout", 1.0)):
-            below(name, getattr(self, name), limit)
+        keep(self, partial(whole_number, at_least=1), "epochs", "batch_size")
+        keep(self, partial(whole_number, at_least=0), "seed")
+        keep(self, positive, "lr")
+        keep(self, partial(below, limit=math.inf), "weight_decay")
+        keep(self, partial(below, limit=1.0), "smoothing", "dropout")
 
 
 def train_donor(
@@ -91,7 +91,7 @@ def train_donor(
     val: ImageSet,
     folder: Path,
     *,
-    device: str = "cpu",
+    device: str = "auto",
     stop_after: float = float("inf"),
 ) -> dict[str, Any] | None:
     """Train a donor, or continue one.
@@ -106,7 +106,7 @@ def train_donor(
         Where ``state.pt`` is saved after every epoch, and ``weights_EPOCH.pt`` after epochs 1, 2,
         4, 8, ... and the last: donors of other quality, from one training.
     device
-        ``"cuda"`` or ``"cpu"``.
+        ``"cuda"``, ``"cpu"``, or ``"auto"``: the first of them that is there.
     stop_after
         Seconds after which to stop, at the end of an epoch.
 
@@ -123,7 +123,7 @@ def train_donor(
         images than a batch has, or if the device is not there.
     """
     began = time.monotonic()
-    chosen_device(device)
+    place = chosen_device(device)
     if len(train) < recipe.batch_size:
         raise ValueError(
             f"batch_size must be at most {len(train)}, the number of images; "
@@ -139,7 +139,7 @@ def train_donor(
     for layer in model.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = recipe.dropout
-    model.to(device)
+    model.to(place)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = len(train) // recipe.batch_size
     optimizer = torch.optim.AdamW(
@@ -158,23 +158,23 @@ def train_donor(
             "source": train.source,
             "train": len(train),
             "val": len(val),
-            "sha256": train.digest(),
+            "sha256": [train.digest(), val.digest()],
         },
         "epochs": [],
     }
     state_file = folder / "state.pt"
     if state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
+        state = torch.load(state_file, map_location=place, weights_only=True)
         if state["record"]["recipe"] != record["recipe"]:
             raise ValueError(
                 f"{folder} holds the training of another donor, {state['record']['recipe']}; "
                 f"this is {record['recipe']}"
             )
-        before = state["record"]["data"]
-        if before.get("sha256", record["data"]["sha256"]) != record["data"]["sha256"]:
+        theirs, ours = (each["data"]["sha256"] for each in (state["record"], record))
+        if theirs != ours:
             raise ValueError(
-                f"{folder} holds a training on other images or labels, those of "
-                f"{before['source']}; these are those of {train.source}"
+                f"{folder} holds a training on other images or labels: the SHA-256 of its training "
+                f"and validation images is {theirs}, that of these is {ours}"
             )
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -182,18 +182,18 @@ def train_donor(
         generator.set_state(state["generator"].cpu())
         record = state["record"]
 
-    train, val = train.to(device), val.to(device)
+    train, val = train.to(place), val.to(place)
     for epoch in range(len(record["epochs"]), recipe.epochs):
         started = time.monotonic()
         # Dropout draws from torch's own stream: seed it by the epoch, so that resuming is exact.
         torch.manual_seed(recipe.seed * 10_000 + epoch)
         model.train()
-        order = torch.randperm(len(train), generator=generator).to(device)
-        total = torch.zeros((), device=device)
+        order = torch.randperm(len(train), generator=generator).to(place)
+        total = torch.zeros((), device=place)
         for step in tqdm(range(steps), desc=f"epoch {epoch + 1}/{recipe.epochs}", leave=False):
             index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             inputs = _augmented(train.inputs(index, train.images.shape[-1]), size, generator)
-            with torch.autocast(torch.device(device).type, torch.bfloat16):
+            with torch.autocast(place.type, torch.bfloat16):
                 logits = model(inputs)
             loss = functional.cross_entropy(
                 logits.float(), train.labels[index], label_smoothing=recipe.smoothing
@@ -349,8 +349,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--epochs", type=int, default=usual.epochs, help="default: %(default)s")
     add("--lr", type=float, default=usual.lr, help="highest learning rate; default: %(default)s")
     add("--seed", type=int, default=usual.seed, help="default: %(default)s")
-    here = "cuda" if torch.cuda.is_available() else "cpu"
-    add("--device", choices=("cpu", "cuda"), default=here, help="default: %(default)s")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     add("--data", type=Path, help="data folder; default: $POLARITY_DATA, then the user's cache")
     add("--out", type=Path,
         help="folder of the training's state and the template; default: donors/NAME in the "

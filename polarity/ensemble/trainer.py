@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from .._checks import one_of, whole_number
+from .._checks import distinct, one_of, whole_number
 from ..datasets import xor5d
 from ..datasets.xor5d import N_INPUTS
 from ..protocols import CONDITIONS, XOR5DProtocol, derived_seed
@@ -341,7 +341,8 @@ def train_xor5d(
     >>> dict(curves.sizes)
     {'condition': 3, 'trial': 2, 'epoch': 3}
     """
-    conditions = _distinct(conditions)
+    names = (conditions,) if isinstance(conditions, str) else conditions
+    conditions = distinct("conditions", names)
     data = (*check_data(x, y, "training"), *check_data(x_val, y_val, "validation"))
     training = Training(epochs, batch_size, lr, reset, epsilon, match)
     cell = _cell(data, width, trials, conditions, epochs, seed)
@@ -353,15 +354,6 @@ def train_xor5d(
         ("condition", "trial", "epoch"),
         {"condition": list(conditions)},
     )
-
-
-def _distinct(conditions: Iterable[str]) -> tuple[str, ...]:
-    if not isinstance(conditions, Iterable):
-        raise TypeError(f"conditions must be a sequence of names, got {conditions!r}")
-    names = (conditions,) if isinstance(conditions, str) else tuple(conditions)
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"conditions must be distinct, at least one; got {list(names)}")
-    return names
 
 
 def _cell(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 import time
 import warnings
@@ -144,8 +145,8 @@ class Store:
         ------
         ConflictError
             If the key of such a run has different results in two files.
-        OSError
-            If a shard cannot be opened: that says nothing about what is in it.
+        OSError, MemoryError
+            If a shard cannot be opened or held: that says nothing about what is in it.
 
         Warns
         -----
@@ -158,21 +159,21 @@ class Store:
     def _union(self, identity: Mapping[str, object], keep: Container[str] = ()) -> list[Run]:
         """Of a run with different results, take those of the shards whose names are in ``keep``."""
         found: dict[str, tuple[Run, Path]] = {}
-        for path, runs in self._shards():
+        # Those to keep come first: what follows can then only be the same, or give way.
+        for path, runs in sorted(self._shards(), key=lambda shard: shard[0].name not in keep):
             for run in runs:
                 if not all(_matches(run, name, value) for name, value in identity.items()):
                     continue
                 first, where = found.setdefault(run.key, (run, path))
-                if first is run or first.same_results(run):
+                gives_way = where.name in keep and path.name not in keep
+                if first is run or gives_way or first.same_results(run):
                     continue
-                if (where.name in keep) == (path.name in keep):
-                    raise ConflictError(
-                        f"run {run.key[:12]} ({_describe(run)}) has different results in {where} "
-                        f"and in {path}; `python -m polarity.sweep pack --out {self.folder} "
-                        f"--keep {path.name}` keeps those of the latter"
-                    )
-                if path.name in keep:
-                    found[run.key] = run, path
+                here = shlex.quote(str(self.folder))
+                raise ConflictError(
+                    f"run {run.key[:12]} ({_describe(run)}) has different results in {where} "
+                    f"and in {path}; `python -m polarity.sweep pack --out {here} "
+                    f"--keep {path.name}` keeps those of the latter"
+                )
         return [run for _, (run, _) in sorted(found.items())]
 
     def dataset(self, **identity: object) -> xr.Dataset:
@@ -286,8 +287,10 @@ class Store:
         return target
 
     def _shards(self) -> Iterator[tuple[Path, list[Run]]]:
-        import pyarrow  # noqa: F401  # without it no shard is damaged
+        import pyarrow
 
+        if not pyarrow.Codec.is_available("zstd"):
+            raise ImportError("shards are packed with zstd, which this pyarrow was built without")
         seen: set[Path] = set()
         # Packing moves runs to a file that was not there yet when the others were listed.
         while new := [path for path in self.files() if path not in seen]:
@@ -302,7 +305,7 @@ class Store:
                     continue  # packed meanwhile, by another process
                 except _FutureSchema as error:
                     raise ValueError(str(error)) from None
-                except (MemoryError, ImportError, NotImplementedError):
+                except (MemoryError, ImportError):
                     raise  # the machine's fault, not the file's
                 except Exception as error:  # whatever a damaged file provokes in its reader
                     if isinstance(error, OSError) and error.errno is not None:

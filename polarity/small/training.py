@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .._checks import one_of, positive, whole_number
+from .._checks import keep, one_of, positive, whole_number
 from ..core import FreezeSGD, PolarityTemplate, weight_names
 from ..core.reset import check_rule
 from .networks import HEAD, NETWORKS, DigitViT
@@ -117,13 +118,11 @@ class DigitsProtocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "donor_epochs"):
-            whole_number(name, getattr(self, name), at_least=1)
-        for name in ("n_train", "batch_size", "donor_batch_size"):  # batch norm needs two images
-            whole_number(name, getattr(self, name), at_least=2)
-        whole_number("seed", self.seed, at_least=0)
-        positive("lr", self.lr)
-        positive("epsilon", self.epsilon)
+        keep(self, partial(whole_number, at_least=1), "epochs", "donor_epochs")
+        two = partial(whole_number, at_least=2)  # as many images as batch norm needs
+        keep(self, two, "n_train", "batch_size", "donor_batch_size")
+        keep(self, partial(whole_number, at_least=0), "seed")
+        keep(self, positive, "lr", "epsilon")
         check_rule(self.reset)
 
     def of_donor(self) -> DigitsProtocol:

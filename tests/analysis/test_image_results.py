@@ -205,6 +205,14 @@ def test_pairs_count_not_networks_and_a_tiers_own_settings_come_first(store):
         store.add(run(control, 100, trial, "frozen_in_polarity", data="jpeg copy"))
     experiment, curves = shown(store, "fashion_mnist")
     assert experiment.donor == protocol.donor and ran(curves).sum() == 4
+    papers = ImagesProtocol(donor="imagenet_caffe")
+    for trial in range(6):
+        for condition in ("fluid_rand_polarity", "frozen_in_polarity"):
+            store.add(run(papers, 100, trial, condition))
+    store.add(run(ImagesProtocol(), 100, 0, "frozen_in_polarity"))
+    for tier in ("best", "paper"):
+        experiment, _ = shown(store, "fashion_mnist", tier)
+        assert experiment.donor == "imagenet_caffe" and not experiment.substitute
 
 
 def test_effects_are_those_of_pairs(store):

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from polarity import RESET_RULES, FreezeSGD, PolarityTemplate
-from polarity.core.freeze import _device_order
 
 Optimizer = torch.optim.Optimizer
 MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
@@ -515,9 +514,20 @@ def test_the_state_of_one_device_resumes_on_another_of_its_kind() -> None:
         freeze.load_state_dict(state | {"generators": {"cpu:1": drawn, "cpu:2": drawn}})
 
 
-def test_several_generators_are_matched_by_the_number_of_their_device() -> None:
-    order = sorted(["cuda:10", "cpu", "cuda:2"], key=_device_order)
-    assert order == ["cpu", "cuda:2", "cuda:10"]
+def test_several_generators_are_matched_by_the_number_of_their_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, there = ("cuda:10", "cpu", "cuda:2"), ("cuda:11", "cuda:3", "cpu")
+    *_, freeze = frozen()
+    made = {device: torch.Generator().manual_seed(len(device)) for device in here}
+    monkeypatch.setattr(freeze, "_generators", made)
+    states = {
+        device: torch.Generator().manual_seed(100 + number).get_state()
+        for number, device in enumerate(there)
+    }
+    freeze.load_state_dict(freeze.state_dict() | {"generators": states})
+    for mine, its in {"cpu": "cpu", "cuda:2": "cuda:3", "cuda:10": "cuda:11"}.items():
+        assert torch.equal(made[mine].get_state(), states[its])
 
 
 def test_resuming_without_the_state_is_another_run() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -57,8 +58,9 @@ def test_a_training_that_was_stopped_is_continued_exactly(tmp_path: Path) -> Non
         train_donor(Recipe(epochs=2, batch_size=4, seed=1), images(8), images(4), parts)
     turned = images(8)
     turned = replace(turned, labels=turned.labels.flip(0))
-    with pytest.raises(ValueError, match=r"holds a training on other images or labels"):
-        train_donor(recipe, turned, images(4), parts)
+    for sets in ((turned, images(4)), (images(8), replace(images(4), labels=turned.labels[:4]))):
+        with pytest.raises(ValueError, match=r"holds a training on other images or labels"):
+            train_donor(recipe, *sets, parts)
     with pytest.raises(ValueError, match="batch_size must be at most 3, the number of images"):
         train_donor(recipe, images(3), images(4), tmp_path / "few")
 
@@ -76,6 +78,12 @@ def test_a_training_that_was_stopped_is_continued_exactly(tmp_path: Path) -> Non
 def test_a_recipe_is_checked(changes: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Recipe(**changes)
+
+
+def test_a_recipe_holds_plain_numbers() -> None:
+    recipe = Recipe(epochs=np.int64(2), lr=1, weight_decay=np.float32(0.5))  # type: ignore[arg-type]
+    assert recipe == Recipe(epochs=2, lr=1.0, weight_decay=0.5)
+    assert [type(value) for value in (recipe.epochs, recipe.lr)] == [int, float]
 
 
 @pytest.fixture
@@ -113,6 +121,9 @@ def test_the_command_puts_a_donor_where_it_is_found(
         assert donor(name, folder=data).layers == layers  # a path may hold colons
     assert main([*command, "--out", str(odd.parent)]) == 0
     assert f"--donor '{odd.parent}/" in capsys.readouterr().out  # to be copied into a shell
+    before = donor(odd, folder=data).digest
+    shutil.copy(Path(training.__file__).parent / "templates/tiny_imagenet_64.safetensors", odd)
+    assert donor(odd, folder=data).digest != before
     shutil.rmtree(odd.parent)
     assert main(command) == 0  # nothing is left to train
     assert main([*command, "--out", str(data)]) == 0  # the data folder itself

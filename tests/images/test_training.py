@@ -14,6 +14,7 @@ from torch.nn import functional
 from polarity.datasets import DataNotFound, ImageSet
 from polarity.donors import donor as find_donor
 from polarity.images import Training, training
+from polarity.images.training import _dropout_stream
 from polarity.networks import ARCHITECTURES, alexnet, forward_operations
 from polarity.protocols import ImagesProtocol
 from polarity.results import code_digest
@@ -117,6 +118,16 @@ def test_a_shorter_run_is_the_first_epochs_of_a_longer_one(
     longer = request.getfixturevalue(condition.partition("_")[0])
     shorter = trained(condition, replace(PROTOCOL, epochs=2))
     assert shorter.epochs == longer.epochs[:2] and shorter.flipped() == longer.flipped()[:1]
+
+
+def test_dropout_seeds_only_what_it_puts_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other devices may be another thread's."""
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("seeds every GPU"))
+    before = torch.get_rng_state()
+    with _dropout_stream(5, torch.device("cpu")):
+        drawn = torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(5)))
 
 
 def test_the_report_is_what_a_plain_evaluation_finds(fluid: Training) -> None:

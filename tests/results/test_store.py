@@ -221,6 +221,22 @@ def test_packing_settles_a_conflict(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("kept", range(3))
+@pytest.mark.parametrize("losses", [(1.0, 2.0, 3.0), (1.0, 2.0, 1.0)])
+def test_a_conflict_of_several_is_settled_whatever_their_names(
+    losses: tuple[float, ...], kept: int, tmp_path: Path
+) -> None:
+    store, names = Store(tmp_path), []
+    for place, loss in enumerate(losses):
+        # Another run beside it: shards of the same runs alone would be one file.
+        changed = replace(run(), val_loss=[loss] * len(run().epoch))
+        shard = Store(tmp_path / str(place)).add(changed, run(trial=1 + place))
+        names.append(shard.rename(tmp_path / f"{place}-{shard.name}").name)
+    store.pack([names[kept]])
+    (one,) = store.runs(trial=0)
+    assert one.val_loss[0] == losses[kept] and len(store.runs()) == 4
+
+
 def test_a_shards_name_says_what_is_in_it(tmp_path: Path) -> None:
     one = run()
     other = replace(one, identity={**one.identity, "dataset": "cifar10"})
@@ -246,7 +262,7 @@ def test_a_file_on_its_way_is_left_to_arrive(tmp_path: Path) -> None:
     assert len(Store(tmp_path).runs()) == 1 and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("fault", [MemoryError, ImportError, NotImplementedError])
+@pytest.mark.parametrize("fault", [MemoryError, ImportError])
 @pytest.mark.usefixtures("settled")
 def test_a_machine_that_cannot_read_a_shard_leaves_it(
     fault: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -261,6 +277,38 @@ def test_a_machine_that_cannot_read_a_shard_leaves_it(
         with pytest.raises(fault):
             Store(tmp_path).runs()
     assert path.exists() and len(Store(tmp_path).runs()) == 1
+
+
+@pytest.mark.usefixtures("settled")
+def test_without_the_codec_no_shard_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoCodec:
+        @staticmethod
+        def is_available(_: str) -> bool:
+            return False
+
+    path = Store(tmp_path).add(run())
+    monkeypatch.setattr("pyarrow.Codec", NoCodec)
+    with pytest.raises(ImportError, match="zstd"):
+        Store(tmp_path).runs()
+    assert path.exists()
+
+
+@pytest.mark.usefixtures("settled")
+def test_damage_that_the_reader_takes_for_another_format_is_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow
+
+    def refuse(_: Path) -> None:  # what one changed bit of a schema provokes
+        raise pyarrow.ArrowNotImplementedError("Integers with more than 64 bits not implemented")
+
+    path = Store(tmp_path).add(run())
+    monkeypatch.setattr("polarity.results.store._runs_of", refuse)
+    with pytest.warns(DamagedShardWarning, match=path.name):
+        assert Store(tmp_path).runs() == []
+    assert not path.exists()
 
 
 @pytest.mark.usefixtures("settled")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,8 +112,8 @@ def test_a_network_must_have_what_a_condition_freezes() -> None:
 def test_what_a_recipe_freezes_keeps_its_sign_and_the_rest_is_free(condition: str) -> None:
     recipe, seeds = CONDITIONS[condition], Seeds.of(0, 0)
     fresh = start("resnet", seeds.start)
-    template = inherited(recipe, fresh, {}, seeds.draws)
-    everything = inherited(Recipe(None, True, KINDS), fresh, {}, seeds.draws)
+    template = inherited(recipe, fresh, {}, seeds.signs)
+    everything = inherited(Recipe(None, True, KINDS), fresh, {}, seeds.signs)
     model = template.match_(copy.deepcopy(fresh))
     lively = replace(PROTOCOL, lr=0.1)
     fit(model, deal(IMAGES, LABELS, 20, 0).train, lively, seeds, template)
@@ -123,6 +124,21 @@ def test_what_a_recipe_freezes_keeps_its_sign_and_the_rest_is_free(condition: st
     assert {kinds(model)[name] for name in flipped} == {"weights", "gains", "biases"} - set(
         recipe.kinds
     )
+
+
+def test_random_signs_are_drawn_from_a_stream_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[int] = []
+
+    def noting(*given: Any) -> PolarityTemplate:
+        drawn.append(given[-1])
+        return inherited(*given)
+
+    monkeypatch.setattr("polarity.small.training.inherited", noting)
+    train_trial("gru", 3, ["frozen_random", "fluid_random"], PROTOCOL, IMAGES, LABELS)
+    seeds = Seeds.of(PROTOCOL.seed, 3)
+    assert drawn == [seeds.signs] * 2 and list(seeds).count(seeds.signs) == 1
 
 
 def test_donors_learn_and_begin_alike() -> None:

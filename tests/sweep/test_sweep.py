@@ -387,6 +387,6 @@ def test_a_conflict_is_settled_by_packing_and_stops_no_sweep(
     assert main([*command, "--dry-run"]) == 0
     said = capsys.readouterr()
     assert "0 of 1 runs are missing" in said.out and "costs are guessed" in said.err
-    assert main(["pack", "--out", str(tmp_path), "--keep", other.name]) == 0
+    assert main(["pack", "--out", str(tmp_path), "--keep", str(other)]) == 0
     (kept,) = Store(tmp_path).runs()
     assert kept.val_loss == [9.0]
