@@ -285,7 +285,7 @@ def describe(data: pd.DataFrame) -> str:
     named = [
         isinstance(x, str) != isinstance(y, str) for x, y in zip(shown.x, shown.y, strict=True)
     ]
-    dots = (kinds == "dot") & np.array(named, dtype=bool)
+    dots = (kinds == "dot") & np.array(named, dtype=bool) & shown[["x", "y"]].notna().all(axis=1)
     told = shown.assign(kind=kinds)[lines | dots | kinds.isin(["bar", "cell"])]
     sentences, left, before = [], _SPOKEN, ""
     for key, own in told.groupby(["panel", "x_quantity", "y_quantity"], sort=False):

@@ -171,7 +171,7 @@ def _weights_of(name: str) -> Origin:
         return next((Found("weights", (p,)) for p in places(folder) if p.is_file()), None)
 
     return Origin(
-        f"the weights of donor {name}",
+        f"the weights file of donor {name}",
         f"weights of {name}, for IN-weight conditions",
         places,
         look,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from polarity._checks import one_of
+from polarity.datasets import DataNotFound
 from polarity.protocols import ImagesProtocol
 from polarity.results import Store
 
@@ -38,7 +39,9 @@ def image_results(
         can be judged (:func:`polarity.analysis.image_results.shown`).
     recompute
         Train everything again, into a folder of its own, which holds nothing but what was trained
-        there; a run that was cut short goes on. ``"best"`` then means the paper's tier.
+        there; a run that was cut short goes on. ``"best"`` then means the paper's tier. Conditions
+        whose donor is not here (those of IN-weight need 250 MB of weights that no repository
+        holds) are left out, and named.
     smoke
         Recompute at a size that only shows that it works.
     device
@@ -60,6 +63,24 @@ def image_results(
         protocol = replace(ImagesProtocol(dataset), **given)  # type: ignore[arg-type]
     if smoke:
         protocol = protocol.smoke()
+    protocol = replace(protocol, conditions=_possible(protocol))
     store = Store(root / RECOMPUTED)
     sweep(protocol, store, train=train, identity=identity, device=device)
     return store, protocol.tier
+
+
+def _possible(protocol: ImagesProtocol) -> tuple[str, ...]:
+    """Return the conditions that can be trained here; say which cannot, and why."""
+    from polarity.images.conditions import donor_of
+
+    possible, missing = [], {}
+    for condition in protocol.conditions:
+        try:
+            donor_of(protocol, condition)
+        except DataNotFound as reason:
+            missing[condition] = reason
+        else:
+            possible.append(condition)
+    if missing:
+        print(f"Left out {', '.join(missing)}: {next(reversed(missing.values()))}")
+    return tuple(possible)

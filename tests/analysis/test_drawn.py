@@ -315,6 +315,7 @@ def test_a_line_of_one_point_is_a_dot_and_zero_has_no_sign() -> None:
     data = drawn.table(figure_of(draw))
     assert set(data.mark) == {"dot", "interval"}
     assert drawn.describe(data) == "0 (signs)."
+    assert drawn.describe(data.assign(x=np.nan)) == ""  # where nothing is drawn
 
 
 def test_maps_are_told_by_their_extremes_unless_their_values_are_codes() -> None:

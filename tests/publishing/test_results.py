@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-import polarity.images
+import polarity.images.conditions
+from polarity.datasets import DataNotFound
 from polarity.protocols import ImagesProtocol
 from polarity.publishing import image_results, results
 from polarity.results import Run
@@ -39,6 +40,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
             flipped=[[0.0]] * (protocol.epochs - 1), dead={},
         )  # fmt: skip
 
+    monkeypatch.setattr(polarity.images.conditions, "donor_of", lambda *_: None)
     monkeypatch.setattr(polarity.images, "train", train)
     monkeypatch.setattr(polarity.images, "identity", identity)
     return asked
@@ -58,6 +60,23 @@ def test_recomputed_runs_stand_apart(root: Path, trained: list[Any]) -> None:
     assert {t[4] for t in trained} == {"cpu"} and len(store.runs(epochs=3)) == 12
     image_results("cifar10", "reduced", recompute=True, sizes=[100], trials=2, epochs=3)
     assert len(trained) == 12  # what was trained there is not trained again
+
+
+def test_conditions_without_their_donor_are_left_out_and_named(
+    root: Path,
+    trained: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def of(_: ImagesProtocol, condition: str) -> None:
+        if condition.endswith("weight"):
+            raise DataNotFound("the weights", [root], "by training")
+
+    monkeypatch.setattr(polarity.images.conditions, "donor_of", of)
+    image_results("cifar10", "reduced", recompute=True, sizes=[100], trials=2, epochs=3)
+    assert len(trained) == 8 and not any(t[3].endswith("weight") for t in trained)
+    said = capsys.readouterr().out
+    assert said.startswith("Left out frozen_in_weight, fluid_in_weight: the weights")
 
 
 def test_best_is_the_papers_tier_and_smoke_is_small(root: Path, trained: list[Any]) -> None:
