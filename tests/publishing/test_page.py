@@ -26,6 +26,7 @@ from polarity.analysis import claims
 from polarity.analysis.estimate import Estimate
 from polarity.publishing import Page, collect_measurements, executed_notebooks
 from polarity.publishing import page as page_module
+from polarity.publishing.notebooks import ParameterError
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,27 @@ def test_parameters_edited_in_their_cell_are_changed_ones(
     assert page._command().endswith("-p width 8")
     shell.user_ns["In"] += ["# Parameters\nseed = 5\n"]
     assert Page("small")._changed == {"width": 8, "seed": 5}
+
+
+def test_variations_are_of_parameters_that_the_page_has(
+    displayed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = Shell("tier = 'live'\nwidth = 8\nseed = 0", "# Parameters\nwidth = 4\n")
+    monkeypatch.setattr(page_module, "_shell", lambda: shell)
+    page = Page("small")
+    for varied, error, message in (
+        ({"widht": 16}, ParameterError, "did you mean width"),
+        ({"width": "16"}, ParameterError, "must be int"),
+        ({"width": 8}, ValueError, r"variation 'wide' changes nothing, got \{'width': 8\}"),
+        ({}, ValueError, "changes nothing"),
+    ):
+        with pytest.raises(error, match=message):
+            page.provenance({"wide": varied})
+    assert displayed == []
+    page.provenance({"wide": {"width": 16}, "as this run": {"width": 4}})
+    ((card, metadata),) = displayed
+    asked = metadata["polarity"]["provenance"]["variations"]
+    assert asked == card.variations == {"wide": {"width": 16}, "as this run": {"width": 4}}
 
 
 def test_a_cell_may_run_again_but_in_the_builder(

@@ -178,3 +178,16 @@ def test_the_card_escapes_what_it_shows() -> None:
     html = card(parameters={"title": "<script>"})._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+
+
+def test_the_card_gives_commands_that_ask_something_else() -> None:
+    assert "ask something else" not in card()._repr_html_()
+    variations = {"Few & <other> sizes": {"sizes": [8, 20]}, "Other data": {"seed": 1}}
+    html = card(variations=variations)._repr_html_()
+    assert "Few &amp; &lt;other&gt; sizes" in html and "<other>" not in html
+    for command in (
+        "papermill jt://book/xor5d.md my-run.ipynb -y &#x27;sizes: [8, 20]&#x27;",
+        "papermill jt://book/xor5d.md my-run.ipynb -p seed 1",
+        "polarity compare my-run.ipynb",
+    ):
+        assert f"<code>{command}</code>" in html

@@ -28,6 +28,8 @@ def test_every_page_runs_and_the_book_renders(smoke_book: Path) -> None:
             _, (card,) = stored(nbformat.read(notebook, as_version=4))
             assert card["page"] == page.name
             assert card["tier"] == "smoke"
+            # What a reader can change is shown being changed.
+            assert bool(card["variations"]) == bool(card["parameters"].keys() - {"tier"}), page.name
 
 
 def test_pages_that_compute_can_be_shrunk() -> None:
