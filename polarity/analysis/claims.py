@@ -432,6 +432,8 @@ class Verdict:
     def _repr_html_(self) -> str:
         from .ledger_picture import evidence_html
 
+        undefined = math.isnan(self.estimate.value)  # the rule's words say why
+        how = "" if undefined else f" Our value: {escape(self.estimate.method)}."
         return (
             f'<div class="claim-card claim-{CSS[self.outcome]}" '
             f'id="claim-{escape(self.claim.id)}">'
@@ -440,8 +442,7 @@ class Verdict:
             f'<p class="claim-numbers"><span>Paper: <b>{escape(self.claim.published)}</b></span> '
             f"<span>Here: <b>{escape(self.ours)}</b></span></p>"
             f'<p class="claim-rule">{escape(self.claim.measure)} '
-            f"Rule: {escape(self.explanation)}. "
-            f"Our value: {escape(self.estimate.method)}; n = {self.estimate.n:,}.</p>"
+            f"Rule: {escape(self.explanation)}.{how}</p>"
             + self._setting_html
             + f'<p class="claim-evidence">What this rests on: {evidence_html(self.claim)}</p>'
             + f'<p class="claim-verdict">{escape(self.label)}</p></div>'

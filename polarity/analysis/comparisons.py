@@ -149,5 +149,5 @@ def share_of_map(
         low,
         high,
         cells,
-        method="share of cells that differ, bootstrap of trials, centred",
+        method="share won of the cells in which the two differ, bootstrap of trials, centred",
     )

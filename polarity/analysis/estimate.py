@@ -147,7 +147,7 @@ class Estimate:
         >>> Estimate(0.5, float("-inf"), float("inf"), n=2, method="median").brief(".1f")
         '0.5'
         >>> Estimate(0.5, 0.25, float("inf"), n=9, method="Kaplan-Meier").brief(".1f")
-        '0.5 (0.2 to never)'
+        '0.5 (0.2 to ∞)'
         """
         text = format(self, spec)
         return text.partition(" (")[0] if math.isinf(self.low) and math.isinf(self.high) else text

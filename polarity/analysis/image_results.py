@@ -30,14 +30,25 @@ from polarity.results import Run, Store, origin
 from polarity.results.store import ANY_DONOR
 
 from .chance import chance_table, states
-from .estimate import SUBSTITUTE
-from .image_metrics import dead_shares, error, over_pairs, paired_error, paired_time, trial_counts
+from .estimate import SUBSTITUTE, Estimate
+from .image_metrics import (
+    CLAIMED,
+    dead_shares,
+    error,
+    estimate_of,
+    over_pairs,
+    paired_error,
+    paired_time,
+    ran,
+    trial_counts,
+)
 
 __all__ = [
     "Experiment",
     "curves_of",
     "dead_units",
     "effects",
+    "estimated",
     "experiments",
     "nothing",
     "origin_of",
@@ -147,6 +158,27 @@ class Experiment:
         listing = ", ".join(sizes[:-1]) + (" and " if len(sizes) > 1 else "") + "".join(sizes[-1:])
         note = f"; {SUBSTITUTE}" if self.substitute else ""
         return f"{place}, n = {listing}, {trials} {'trial' if high == 1 else 'trials'}{note}"
+
+
+def estimated(experiment: Experiment | None, curves: xr.Dataset, claim: str) -> Estimate:
+    """Measure a claim, and say on which sizes and trials: those of both its conditions.
+
+    Parameters
+    ----------
+    experiment, curves
+        What :func:`shown` returned.
+    claim
+        A key of :data:`~polarity.analysis.image_metrics.CLAIMED`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such claim.
+    """
+    _, *compared = CLAIMED[one_of("claim", claim, CLAIMED)]
+    both = curves.sel(condition=compared)
+    both = both.where(ran(both).all("condition"))
+    return estimate_of(curves, claim, experiment.extent(both) if experiment else "no runs")
 
 
 def _protocol_of(tier: str) -> ImagesProtocol:

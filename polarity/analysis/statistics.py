@@ -95,7 +95,7 @@ def median(
         high,
         sample.size,
         confidence,
-        "median, order-statistic interval",
+        f"median of {sample.size} values, order-statistic interval",
     )
 
 
@@ -185,7 +185,8 @@ def spread(values: npt.ArrayLike, *, coverage: float = 0.95, nan: NanPolicy = "r
         *(central_range(sample, coverage) if sample.size > 1 else (math.nan, math.nan)),
         sample.size,
         coverage,
-        f"median and central {100 * coverage:g} % of the draws (no confidence interval)",
+        f"median and central {100 * coverage:g} % of {sample.size} values, one a draw "
+        "(no confidence interval)",
     )
 
 

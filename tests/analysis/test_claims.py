@@ -1,6 +1,7 @@
 """The ledger: declared once, judged by its rules, and a changed result changes the verdict."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -106,7 +107,9 @@ def test_html_links_every_claim_to_its_card():
     verdict = judge(claim.id, estimate(0.6, 0.4, 0.8))
     assert f'id="claim-{claim.id}"' in verdict._repr_html_()
     made = verdict.estimate
-    assert f"Our value: {made.method}; n = {made.n}." in verdict._repr_html_()
+    assert f"Our value: {made.method}." in verdict._repr_html_()
+    nothing = judge(verdict.claim.id, replace(made, value=math.nan, low=math.nan, high=math.nan))
+    assert made.method in nothing._repr_html_() and "Our value" not in nothing._repr_html_()
 
 
 def test_the_setting_is_shown_wherever_the_number_is():
