@@ -157,7 +157,8 @@ class Experiment:
         place = "the " + self.setting.replace(" tier: ", " tier (", 1) + ")"
         listing = ", ".join(sizes[:-1]) + (" and " if len(sizes) > 1 else "") + "".join(sizes[-1:])
         note = f"; {SUBSTITUTE}" if self.substitute else ""
-        return f"{place}, n = {listing}, {trials} {'trial' if high == 1 else 'trials'}{note}"
+        networks = f"n = {listing}, {trials} {'trial' if high == 1 else 'trials'}"
+        return f"{place}, {networks if sizes else 'no networks'}{note}"
 
 
 def estimated(experiment: Experiment | None, curves: xr.Dataset, claim: str) -> Estimate:

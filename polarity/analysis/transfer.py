@@ -106,13 +106,8 @@ def mean_gain(values: xr.DataArray, condition: str, baseline: str = NOTHING) -> 
     """
     each = trial_gains(values, condition, baseline)
     low, mean, high = mean_interval(xr.DataArray(each, dims="trial")).values
-    return Estimate(
-        mean,
-        low,
-        high,
-        each.size,
-        method=f"mean difference of {each.size} trials, paired t interval",
-    )
+    method = f"mean difference of {each.size} trials, paired t interval"
+    return Estimate(mean, low, high, each.size, method=method)
 
 
 def kept_share(

@@ -11,6 +11,7 @@ from polarity.analysis.image_results import (
     curves_of,
     dead_units,
     effects,
+    estimated,
     experiments,
     nothing,
     precisions,
@@ -183,6 +184,26 @@ def test_only_what_is_not_the_tiers_own_is_named(protocol, store):
         assert len(each.unusual) <= 1
     assert named.keys() == changes.keys()
     assert all(str(changes[name]) in words for name, words in named.items())
+
+
+def test_a_claim_names_the_sizes_and_trials_of_both_its_conditions(store):
+    for n, trials, condition in (
+        (100, 3, "frozen_in_polarity"),
+        (100, 2, "fluid_rand_polarity"),
+        (250, 2, "frozen_in_polarity"),
+        (250, 1, "fluid_in_polarity"),
+    ):
+        for trial in range(trials):
+            store.add(run(REDUCED, n, trial, condition))
+    experiment, curves = shown(store, "fashion_mnist")
+    assert "n = 100 and 250, 1 to 3 trials" in experiment.extent(curves)
+    for claim, pairs, words in (
+        ("less_data", 2, "n = 100, 2 trials"),
+        ("freezing", 1, "n = 250, 1 trial;"),
+        ("fine_tuning_data", 0, "no networks;"),
+    ):
+        made = estimated(experiment, curves, claim)
+        assert made.n == pairs and words in made.setting, made.setting
 
 
 def test_pairs_count_not_networks_and_a_tiers_own_settings_come_first(store):
