@@ -274,7 +274,7 @@ def learning_figure(
     """
     present = _present(curves, conditions)
     sizes = [int(n) for n in curves.n_train.values if ran(curves).sel(n_train=n).any()]
-    columns = min(max(len(sizes), 1), 3)
+    columns = 2 if len(sizes) == 4 else min(max(len(sizes), 1), 3)
     rows = math.ceil(max(len(sizes), 1) / columns)
     figure = Figure(figsize=(9.6, 3.1 * rows + 1.1), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)

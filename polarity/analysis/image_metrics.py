@@ -213,19 +213,22 @@ def summary_table(curves: xr.Dataset, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def within_reach(curves: xr.Dataset, published: float) -> float:
-    """The paper's threshold if any network reaches it, else the highest that half of them do.
+    """The paper's threshold if half of the networks reach it, else the highest that half reach.
 
-    For figures of smaller experiments, in which the paper's threshold would leave a panel empty.
-    If not even the lowest of :data:`THRESHOLDS` is reached by half, it is that one; if there is no
+    For figures of smaller experiments, in which the paper's threshold would leave panels empty. If
+    not even the lowest of :data:`THRESHOLDS` is reached by half, it is that one; if there is no
     network, it is the paper's.
     """
-    everyone = int(ran(curves).sum())
-    if not everyone or np.isfinite(epochs_needed(curves, published)).any():
+    if not ran(curves).any():
         return published
-    reached = [
-        t for t in THRESHOLDS if 2 * int(np.isfinite(epochs_needed(curves, t)).sum()) >= everyone
-    ]
+    lower = [t for t in THRESHOLDS if t < published]
+    reached = [t for t in (*lower, published) if _half(curves, t)]
     return max(reached, default=THRESHOLDS[0])
+
+
+def _half(curves: xr.Dataset, threshold: float) -> bool:
+    arrived = np.isfinite(epochs_needed(curves, threshold))
+    return 2 * int(arrived.sum()) >= int(ran(curves).sum())
 
 
 def reach_note(curves: xr.Dataset, published: float) -> str:
@@ -233,21 +236,20 @@ def reach_note(curves: xr.Dataset, published: float) -> str:
     shown = within_reach(curves, published)
     if shown == published:
         return f"The paper's threshold is {published:.0%}, as here"
-    reached = int(np.isfinite(epochs_needed(curves, shown)).sum())
-    start = f"The paper's threshold is {published:.0%}; no network of ours reaches "
-    if 2 * reached >= int(ran(curves).sum()):
+    start = f"The paper's threshold is {published:.0%}; "
+    if _half(curves, shown):
         return (
-            f"{start}it, so panels B and C show the highest of the paper's thresholds that half of "
-            f"ours do, {shown:.0%}"
+            f"{start}less than half of our networks reach it, so panels B and C show the highest "
+            f"of the paper's thresholds that half of them do, {shown:.0%}"
         )
-    if reached:
+    if np.isfinite(epochs_needed(curves, shown)).any():
         return (
-            f"{start}it, and less than half of ours the lowest of its thresholds, {shown:.0%}, "
-            "which panels B and C show"
+            f"{start}less than half of our networks reach even the lowest of its thresholds, "
+            f"{shown:.0%}, which panels B and C show"
         )
     return (
-        f"{start}even the lowest of its thresholds, {shown:.0%}, so panels B and C have nothing to "
-        "compare"
+        f"{start}no network of ours reaches even the lowest of its thresholds, {shown:.0%}, so "
+        "panels B and C have nothing to compare"
     )
 
 
