@@ -8,6 +8,7 @@ with small SVGs, and filters that need no script.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from html import escape
 from itertools import product
@@ -47,22 +48,24 @@ def ledger_picture(estimates: Mapping[str, Estimate]) -> str:
     rows = "".join(
         _row(claim, estimates.get(claim.id), outcomes[claim.id]) for claim in CLAIMS.values()
     )
-    sections = {s: 0 for claim in CLAIMS.values() for s in claim.sections}
-    for claim in CLAIMS.values():
-        for section in claim.sections:
-            sections[section] += 1
-    verdicts = {
-        outcome: sum(found == outcome for found in outcomes.values())
-        for outcome in (*OUTCOMES, "not measured")
-    }
-    parts = _filter(
-        "Part of the paper", "section", {s: sections[s] for s in sorted(sections, key=_order)}
-    )
-    kinds = _filter("Verdict", "verdict", {v: n for v, n in verdicts.items() if n})
-    found = {
+    found = Counter(
         (section, outcomes[claim.id]) for claim in CLAIMS.values() for section in claim.sections
-    }
-    nothing = [pair for pair in product(sections, verdicts) if pair not in found]
+    )
+    told = Counter(outcomes.values())
+    sections = sorted({section for section, _ in found}, key=_order)
+    verdicts = [outcome for outcome in (*OUTCOMES, "not measured") if told[outcome]]
+    per_section = Counter(section for claim in CLAIMS.values() for section in claim.sections)
+    parts = _filter(
+        "Part of the paper",
+        "section",
+        {s: {"": per_section[s]} | {v: found[s, v] for v in verdicts} for s in sections},
+    )
+    kinds = _filter(
+        "Verdict",
+        "verdict",
+        {v: {"": told[v]} | {s: found[s, v] for s in sections} for v in verdicts},
+    )
+    nothing = [pair for pair in product(sections, verdicts) if not found[pair]]
     return (
         f'<section class="ledger-picture" aria-label="Verdicts on {len(CLAIMS)} claims">'
         f'{parts}{kinds}{_KEY}<ol>{rows}</ol><p class="ledger-none">No claim of this part has '
@@ -109,18 +112,30 @@ def _slug(word: str) -> str:
     return word.lower().replace(" ", "-")
 
 
-def _filter(title: str, name: str, counts: Mapping[str, int]) -> str:
-    """Radio buttons: arrow keys move between them, and no script is needed."""
+def _filter(title: str, name: str, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Radio buttons: arrow keys move between them, and no script is needed.
+
+    Each says how many claims it leaves, for each choice of the other filter ("": all of them).
+    """
     choices = {"": "all"} | {
-        key: (f"Section {key}" if key.isdigit() else key[:1].upper() + key[1:]) + f" ({number})"
-        for key, number in counts.items()
+        key: f"Section {key}" if key.isdigit() else key[:1].upper() + key[1:] for key in counts
+    }
+    numbers = {
+        key: "".join(
+            f'<span class="ledger-count" data-for="{_slug(other) or "all"}"> ({number})</span>'
+            for other, number in there.items()
+        )
+        for key, there in counts.items()
     }
     buttons = "".join(
         f'<label><input type="radio" name="ledger-{name}" value="{_slug(key) or "all"}"'
-        f"{' checked' if not key else ''}> {escape(text)}</label>"
+        f"{' checked' if not key else ''}> {escape(text)}{numbers.get(key, '')}</label>"
         for key, text in choices.items()
     )
-    return f'<fieldset class="ledger-filter"><legend>{title}</legend>{buttons}</fieldset>'
+    return (
+        f'<fieldset class="ledger-filter" data-by="{name}"><legend>{title}</legend>{buttons}'
+        "</fieldset>"
+    )
 
 
 def _chosen(name: str, key: str) -> str:
@@ -141,8 +156,18 @@ def _rules(
         f".ledger-picture:{_chosen('section', section)}:{_chosen('verdict', verdict)} .ledger-none"
         for section, verdict in nothing
     ]
+    shown, other = [], {"section": "verdict", "verdict": "section"}
+    for name, keys in (("section", sections), ("verdict", verdicts)):
+        counts = f'[data-by="{other[name]}"] .ledger-count'
+        hidden += [f".ledger-picture:not(:{_chosen(name, 'all')}) {counts}[data-for=all]"]
+        shown += [
+            f'.ledger-picture:{_chosen(name, key)} {counts}[data-for="{_slug(key)}"]'
+            for key in keys
+        ]
     return (
-        f"<style>{', '.join(hidden)}, .ledger-none {{ display: none }} "
+        "<style>.ledger-count:not([data-for=all]), "
+        f"{', '.join(hidden)}, .ledger-none {{ display: none }} "
+        f"{', '.join(shown)} {{ display: inline }} "
         f"{', '.join(empty)} {{ display: block }}</style>"
     )
 

@@ -170,7 +170,8 @@ def train_donor(
                 f"{folder} holds the training of another donor, {state['record']['recipe']}; "
                 f"this is {record['recipe']}"
             )
-        theirs, ours = (each["data"]["sha256"] for each in (state["record"], record))
+        theirs = state["record"]["data"].get("sha256", "not recorded")  # by older versions
+        ours = record["data"]["sha256"]
         if theirs != ours:
             raise ValueError(
                 f"{folder} holds a training on other images or labels: the SHA-256 of its training "

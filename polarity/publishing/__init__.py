@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .notebooks import check_parameters
 from .page import Measurement, Page, collect_measurements, executed_notebooks
-from .results import image_results
+from .results import image_results, measure_pairs
 
 __all__ = [
     "Measurement",
@@ -17,4 +17,5 @@ __all__ = [
     "collect_measurements",
     "executed_notebooks",
     "image_results",
+    "measure_pairs",
 ]

@@ -1,18 +1,29 @@
-"""Where a page that reads the results store finds its runs."""
+"""What a page that reads the results store shares with others: its runs, and their verdicts."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polarity._checks import one_of
+from polarity.analysis.claims import CLAIMS
+from polarity.analysis.image_results import estimated
 from polarity.datasets import DataNotFound
 from polarity.protocols import ImagesProtocol
 from polarity.results import Store
 
 from .environment import repository_root
 
-__all__ = ["image_results"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from polarity.analysis.image_results import Experiment
+
+    from .page import Page
+
+__all__ = ["image_results", "measure_pairs"]
 
 STORED = Path("book/results")
 RECOMPUTED = Path(".cache/recomputed")
@@ -67,6 +78,37 @@ def image_results(
     store = Store(root / RECOMPUTED)
     sweep(protocol, store, train=train, identity=identity, device=device)
     return store, protocol.tier
+
+
+def measure_pairs(
+    page: Page, experiment: Experiment | None, curves: xr.Dataset, *claims: str
+) -> None:
+    """Put claims to an experiment's pairs of networks; name those that have too few pairs to judge.
+
+    Parameters
+    ----------
+    page
+        Whose claims, and where their cards are shown.
+    experiment, curves
+        What :func:`polarity.analysis.image_results.shown` returned.
+    claims
+        The claims without their page: ``"less_data"``, a key of
+        :data:`~polarity.analysis.image_metrics.CLAIMED`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such claim.
+    """
+    for name in claims:
+        claim, estimate = f"{page.name}.{name}", estimated(experiment, curves, name)
+        if math.isfinite(estimate.low) and math.isfinite(estimate.high):
+            page.measure(claim, estimate)
+        else:
+            print(
+                f"{CLAIMS[claim].statement} Not judged yet: an interval needs six pairs of "
+                f"networks that can be compared; there are {estimate.n}."
+            )
 
 
 def _possible(protocol: ImagesProtocol) -> tuple[str, ...]:

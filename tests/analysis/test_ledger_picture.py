@@ -111,16 +111,6 @@ def test_a_substitute_is_said_to_be_one() -> None:
     assert not any("on a substitute" in text for name, text in told.items() if name != small)
 
 
-def test_a_filter_that_leaves_nothing_says_so() -> None:
-    measured = {"xor5d.time_60": estimate(0.6, 0.5, 0.9)}
-    html = ledger_picture(measured)
-    assert html.count("No claim of this part has this verdict.") == 1
-    shown = html[html.index("<style>") :].partition(".ledger-none { display: none }")[2]
-    empty = set(re.findall(r'value="([a-z0-9-]+)"\]:checked\):has.*?value="([a-z-]+)"', shown))
-    assert ("5", "reproduced") in empty and ("abstract", "undecided") in empty
-    assert not {("2", "reproduced"), ("5", "not-measured")} & empty
-
-
 def test_an_interval_lies_on_the_shade_exactly_if_the_claim_is_reproduced() -> None:
     rng = np.random.default_rng(0)
     seen = set()

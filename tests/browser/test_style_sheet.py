@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +15,8 @@ from playwright.sync_api import Browser
 from playwright.sync_api import Page as Tab
 from visiting import DESKTOP, LAID_OUT, PHONE
 
+from polarity.analysis.estimate import Estimate
+from polarity.analysis.ledger_picture import ledger_picture
 from polarity.publishing import Page
 from polarity.publishing import page as page_module
 from polarity.publishing.environment import repository_root
@@ -165,6 +168,30 @@ def test_choices_that_a_browser_restores_are_shown(tab: Tab, tmp_path: Path) -> 
     assert tab.get_attribute("img", "src") == "a.svg"
     tab.evaluate(restore)
     assert str(tab.get_attribute("img", "src")).endswith("b.svg")
+
+
+def test_the_ledgers_filters_say_how_many_claims_each_choice_leaves(
+    tab: Tab, tmp_path: Path
+) -> None:
+    held, broken = (
+        Estimate(value, value - 0.1, value + 0.1, n=50, method="test") for value in (0.6, 1.5)
+    )
+    measured = {claim: held for claim in ("xor5d.time_60", "xor5d.less_time")}
+    open_page(tab, tmp_path, ledger_picture({**measured, "xor5d.random_error": broken}))
+    rows = tab.locator(".ledger-picture li")
+    nothing = tab.get_by_text("No claim of this part has this verdict.")
+    everything, shown = rows.count(), set()
+    for section in ("all", "2", "5", "appendix-c"):
+        tab.check(f"[name=ledger-section][value='{section}']", force=True)
+        for verdict in tab.locator("[name=ledger-verdict]").all():
+            verdict.check(force=True)
+            there = rows.locator("visible=true").count()
+            shown.add(there)
+            assert nothing.is_visible() == (there == 0)
+            for name in ("section", "verdict"):
+                chosen = tab.locator(f"[data-by={name}] label:has(:checked)").inner_text()
+                assert chosen == "all" or re.findall(r"\((\d+)\)", chosen) == [str(there)]
+    assert {0, everything} < shown and len(shown) > 4
 
 
 @pytest.mark.parametrize("width", [390, 700, 1000])

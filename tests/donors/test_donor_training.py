@@ -63,6 +63,11 @@ def test_a_training_that_was_stopped_is_continued_exactly(tmp_path: Path) -> Non
             train_donor(recipe, *sets, parts)
     with pytest.raises(ValueError, match="batch_size must be at most 3, the number of images"):
         train_donor(recipe, images(3), images(4), tmp_path / "few")
+    state = torch.load(parts / "state.pt", weights_only=True)
+    del state["record"]["data"]["sha256"]  # as versions left it that did not record them
+    torch.save(state, parts / "state.pt")
+    with pytest.raises(ValueError, match=r"validation images is not recorded, that of these is"):
+        train_donor(recipe, images(8), images(4), parts)
 
 
 @pytest.mark.parametrize(

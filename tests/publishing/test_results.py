@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import polarity.images.conditions
+from polarity.analysis.estimate import Estimate
 from polarity.datasets import DataNotFound
 from polarity.protocols import ImagesProtocol
-from polarity.publishing import image_results, results
+from polarity.publishing import image_results, measure_pairs, results
 from polarity.results import Run
 
 
@@ -84,6 +87,31 @@ def test_best_is_the_papers_tier_and_smoke_is_small(root: Path, trained: list[An
     assert tier == "paper" and {t[0] for t in trained} == {"paper"}
     store, tier = image_results("fashion_mnist", recompute=True, smoke=True)
     assert tier == "smoke" and len(store.runs(tier="smoke")) == 12
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "pairs", "judged"),
+    [(-0.1, 0.1, 6, True), (-math.inf, math.inf, 5, False), (math.nan, math.nan, 0, False)],
+)
+def test_a_claim_with_too_few_pairs_is_named_and_not_judged(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    low: float,
+    high: float,
+    pairs: int,
+    judged: bool,
+) -> None:
+    found: list[tuple[str, Estimate]] = []
+    page: Any = SimpleNamespace(name="images_cifar10", measure=lambda *it: found.append(it))
+    estimate = Estimate(0.0, low, high, pairs, method="median")
+    monkeypatch.setattr(results, "estimated", lambda *_: estimate)
+    measure_pairs(page, None, None, "less_data")  # type: ignore[arg-type]
+    said = capsys.readouterr().out
+    if judged:
+        assert found == [("images_cifar10.less_data", estimate)] and said == ""
+    else:
+        assert found == [] and said.endswith(f"that can be compared; there are {pairs}.\n")
+        assert "Not judged yet" in said and "less_data" not in said
 
 
 def test_bad_input(root: Path) -> None:
