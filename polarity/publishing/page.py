@@ -45,9 +45,17 @@ METADATA = "polarity"  # our corner of an output's metadata
 class SupportsEstimate(Protocol):
     """What a measurement needs: :class:`polarity.analysis.statistics.Estimate` has it."""
 
-    value: float
-    low: float
-    high: float
+    @property
+    def value(self) -> float:
+        """The median, say."""
+
+    @property
+    def low(self) -> float:
+        """Where its interval begins."""
+
+    @property
+    def high(self) -> float:
+        """Where its interval ends."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the estimate as a dictionary of numbers and strings."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polarity._checks import one_of
-from polarity.analysis.claims import CLAIMS
-from polarity.analysis.image_results import estimated
 from polarity.datasets import DataNotFound
 from polarity.protocols import ImagesProtocol
 from polarity.results import Store
@@ -100,6 +98,9 @@ def measure_pairs(
     ValueError
         If there is no such claim.
     """
+    from polarity.analysis.claims import CLAIMS
+    from polarity.analysis.image_results import estimated
+
     for name in claims:
         claim, estimate = f"{page.name}.{name}", estimated(experiment, curves, name)
         if math.isfinite(estimate.low) and math.isfinite(estimate.high):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import polarity.images.conditions
+from polarity.analysis import image_results as image_results_module
 from polarity.analysis.estimate import Estimate
 from polarity.datasets import DataNotFound
 from polarity.protocols import ImagesProtocol
@@ -104,7 +105,7 @@ def test_a_claim_with_too_few_pairs_is_named_and_not_judged(
     found: list[tuple[str, Estimate]] = []
     page: Any = SimpleNamespace(name="images_cifar10", measure=lambda *it: found.append(it))
     estimate = Estimate(0.0, low, high, pairs, method="median")
-    monkeypatch.setattr(results, "estimated", lambda *_: estimate)
+    monkeypatch.setattr(image_results_module, "estimated", lambda *_: estimate)
     measure_pairs(page, None, None, "less_data")  # type: ignore[arg-type]
     said = capsys.readouterr().out
     if judged:
