@@ -113,6 +113,7 @@ class Page:
         self._claims: dict[str, int] = {}  # -> number of the cell's execution
         self._outcomes: dict[str, str] = {}
         self._figures: dict[str, int] = {}
+        self._glued: dict[str, int] = {}
         self._stored = ""
         self._commit = provenance_module.commit()
         self._started = datetime.now(UTC)
@@ -209,6 +210,9 @@ class Page:
         ------
         TypeError
             If the value is neither.
+        ValueError
+            If this page has already glued that name, which the prose could not tell from the other.
+            Where it is not the builder who runs it, a cell may run again.
         """
         from myst_nb import glue
 
@@ -216,7 +220,11 @@ class Page:
             for suffix, part in (("", "value"), ("_low", "low"), ("_high", "high")):
                 self.glue(name + suffix, getattr(value, part))
             return
-        glue(name, _scalar(name, value), display=False)
+        value = _scalar(name, value)
+        if _again(self._glued, name):
+            raise ValueError(f"page {self.name} has already glued {name!r}")
+        self._glued[name] = _execution()
+        glue(name, value, display=False)
 
     def measure(self, claim_id: str, estimate: SupportsEstimate) -> Verdict:
         """Judge a claim, show its card, and store the measurement for the ledger.

@@ -220,15 +220,21 @@ def test_a_cell_may_run_again_but_in_the_builder(
     monkeypatch.setattr(page_module, "_shell", lambda: shell)
     page = Page("small")
     page.measure("speed", FakeEstimate(0.5))
+    page.glue("gain", 0.5)
     with pytest.raises(ValueError, match="has already measured"):
         page.measure("speed", FakeEstimate(0.5))  # twice in a cell
+    with pytest.raises(ValueError, match="page small has already glued 'gain'"):
+        page.glue("gain", 0.6)
     shell.execution_count = 2
     page.measure("speed", FakeEstimate(0.6))
+    page.glue("gain", 0.6)
     assert len(displayed) == 2
     shell.execution_count = 3
     monkeypatch.setenv(page_module.EXECUTED, "[]")
     with pytest.raises(ValueError, match="has already measured"):
         page.measure("speed", FakeEstimate(0.6))
+    with pytest.raises(ValueError, match="has already glued"):
+        page.glue("gain", 0.6)
 
 
 def test_a_list_without_what_the_claims_are_about_is_refused() -> None:
