@@ -35,7 +35,7 @@ def distinct(name: str, values: Any) -> tuple[Any, ...]:
     return found
 
 
-def whole_number(name: str, value: object, *, at_least: int) -> int:
+def whole_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
     """Return ``value`` as an int.
 
     Raises
@@ -43,7 +43,7 @@ def whole_number(name: str, value: object, *, at_least: int) -> int:
     TypeError
         If it is not a whole number (a bool or a float is not one).
     ValueError
-        If it is smaller than ``at_least``.
+        If it is smaller than ``at_least``, or larger than ``at_most``.
     """
     if isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
@@ -53,6 +53,8 @@ def whole_number(name: str, value: object, *, at_least: int) -> int:
         raise TypeError(f"{name} must be a whole number, got {value!r}") from None
     if number < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {number}")
+    if at_most is not None and number > at_most:
+        raise ValueError(f"{name} must be at most {at_most}, got {number}")
     return number
 
 

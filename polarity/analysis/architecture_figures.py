@@ -84,7 +84,7 @@ def learning_figure(curves: Mapping[str, xr.Dataset]) -> Figure:
         shown = [name for name in STYLES if name in of_network.condition.values]
         error = 100 * (1 - of_network.val_accuracy.sel(condition=shown).astype(float))
         bounds = mean_interval(error)
-        epochs = bounds.epoch.values + 1
+        epochs = bounds.epoch.values
         every = max(1, len(epochs) // 8)
         for i, condition in enumerate(shown):
             style = STYLES[condition]

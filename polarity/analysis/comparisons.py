@@ -32,10 +32,12 @@ def error_difference(
     Returns
     -------
     xarray.DataArray
-        Fractions (-0.02: two points less), without condition, trial, epoch and n_train.
+        Fractions (-0.02: two points less), without condition, trial, epoch and n_train; NaN where
+        the error of some network is.
     """
-    error = _pick(error_at_convergence(curves).median("trial"), sizes)
-    return (error.sel(condition=condition) - error.sel(condition=BASELINE)).mean("n_train")
+    error = _pick(error_at_convergence(curves).median("trial", skipna=False), sizes)
+    gain: xr.DataArray = error.sel(condition=condition) - error.sel(condition=BASELINE)
+    return gain.mean("n_train", skipna=False)
 
 
 def restricted_mean_ratio(
@@ -121,8 +123,8 @@ def share_of_map(
 ) -> Estimate:
     """Share of Fig 4D's cells and metrics in which ``condition`` is better, of those that differ.
 
-    Where all networks of both conditions succeed, or none, the two are level: such a cell speaks
-    for neither. The share is NaN where all are.
+    Where the two are level in a metric, as in the share of networks that succeed where all of both
+    do, or none, that speaks for neither. The share of better ones is NaN where all are level.
 
     The interval: percentiles over resamples of the trials, the same trials in every condition,
     moved so that their mean is the estimate. To be better is a strict comparison of two noisy

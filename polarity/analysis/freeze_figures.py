@@ -200,7 +200,7 @@ def pictures_figure(
 
 def _bands(ax: Axes, curves: xr.DataArray, scale: float = 100) -> None:
     """Median over the trials with the band from the 25th to the 75th percentile, by condition."""
-    epochs = curves.epoch.values + 1
+    epochs = curves.epoch.values
     every = max(1, len(epochs) // 10)
     for start, condition in enumerate(curves.condition.values):
         style = CONDITIONS[str(condition)]

@@ -163,11 +163,15 @@ def kept_share(
 def verdict(gain: Estimate) -> str:
     """What a gain's interval says: ``"better"``, ``"worse"`` or ``"no difference seen"``.
 
+    Where there is no interval, as some network was lost (NaN): ``"undefined"``.
+
     Examples
     --------
     >>> verdict(Estimate(2.0, 1.5, 2.5, n=50, method="mean"))
     'better'
     """
+    if np.isnan([gain.low, gain.high]).any():
+        return "undefined"
     if gain.low > 0:
         return "better"
     return "worse" if gain.high < 0 else "no difference seen"
@@ -186,7 +190,7 @@ def mean_interval(values: xr.DataArray, *, confidence: float = 0.95) -> xr.DataA
     Returns
     -------
     xarray.DataArray
-        Without ``trial``, with a last dim ``bound``: low, mean, high.
+        Without ``trial``, with a last dim ``bound``: low, mean, high; all NaN where a trial is.
 
     Raises
     ------
@@ -195,8 +199,9 @@ def mean_interval(values: xr.DataArray, *, confidence: float = 0.95) -> xr.DataA
     """
     confidence = open_unit_interval("confidence", confidence)
     trials = whole_number("number of trials", values.sizes["trial"], at_least=2)
-    mean = values.mean("trial")
-    half = t.ppf((1 + confidence) / 2, trials - 1) * values.std("trial", ddof=1) / trials**0.5
+    mean = values.mean("trial", skipna=False)
+    spread = values.std("trial", ddof=1, skipna=False)
+    half = t.ppf((1 + confidence) / 2, trials - 1) * spread / trials**0.5
     bounds = xr.Variable("bound", list(BOUNDS))
     found: xr.DataArray = xr.concat([mean - half, mean, mean + half], bounds)
     return found.transpose(..., "bound")
@@ -215,7 +220,7 @@ def _per_trial(values: xr.DataArray) -> NDArray[np.float64]:
     over = [dim for dim in values.dims if dim != "trial"]
     if "donor" in over:
         raise ValueError("values must be those of one donor: choose it with .sel(donor=...)")
-    result: NDArray[np.float64] = values.mean(over).values
+    result: NDArray[np.float64] = values.mean(over, skipna=False).values
     return result
 
 

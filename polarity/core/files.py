@@ -275,6 +275,8 @@ def _replace(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Put a file in the place of ``path``, whole."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"cannot write {path}: it is there, and is no regular file")
     with replacing(path) as file:
         for part in parts:
             file.write(part)
@@ -381,7 +383,7 @@ def _entry(name: str, said: Mapping[str, str], vector: bytearray) -> Entry:
 def _unpacked(name: str, entry: Entry, vector: bytearray) -> Tensor:
     if hashlib.sha256(vector).hexdigest() != entry.sha256:
         raise DamagedFileError(f"the content of {name!r} does not have its checksum")
-    signs = torch.empty(entry.size, dtype=torch.int8)
+    signs = torch.empty(entry.size, dtype=torch.int8, device="cpu")  # whatever torch's default
     unpack = _unpack_bits if entry.encoding == "bits" else _unpack_trits
     try:
         unpack(np.frombuffer(vector, np.uint8), signs.numpy())

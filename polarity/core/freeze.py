@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from polarity._checks import whole_number
-from polarity.core.parameters import listing
+from polarity.core.parameters import check_model, listing
 from polarity.core.reset import check_epsilon, check_rule, reset_
 from polarity.core.template import Pair, PolarityTemplate
 
@@ -46,13 +46,15 @@ class FreezeSGD:
     Raises
     ------
     TypeError
-        If ``optimizer`` is no torch optimizer or LBFGS, or an argument has a wrong type.
+        If ``optimizer`` is no torch optimizer, wraps one and runs no hooks of its own, or is LBFGS;
+        if an argument has a wrong type.
     ValueError
         If the rule is unknown; if ``epsilon`` is not a finite number > 0 or underflows a weight's
         dtype; if the template does not fit the model (:class:`~polarity.PolarityTemplate`); if a
         constrained parameter is not held by the optimizer or has ``requires_grad=False``; if a
         weight lacks its sign already (Algorithm 1 starts from a matched network, and weights are
-        never changed behind the user's back); if the optimizer is ``differentiable``.
+        never changed behind the user's back); if another FreezeSGD of this optimizer holds one of
+        the parameters; if the optimizer is ``differentiable``.
     RuntimeError
         By a later ``optimizer.step()``, before it changes anything: if a constrained parameter
         was meanwhile replaced, cast, moved, reshaped or dropped by the optimizer, or if the
@@ -69,6 +71,8 @@ class FreezeSGD:
       Weights of another network belong into the model, and are matched, before this object is made.
     - The optimizer's own state is not touched, as in the paper: momentum keeps pushing a reset
       weight against the wall.
+    - Hooks run in the order in which they were made: one of your own that reads weights after a
+      step, for an average of them, say, belongs behind this one.
     - NaN weights stay NaN. Zero violates nothing, so with ``reset="zero"`` a weight can rest at 0.
     - To resume bit for bit, save ``state_dict()`` beside those of model and optimizer, and load
       it last.
@@ -103,7 +107,15 @@ class FreezeSGD:
     ) -> None:
         check_rule(reset)
         check_epsilon(epsilon)
-        seed = whole_number("seed", seed, at_least=0)
+        seed = whole_number("seed", seed, at_least=0, at_most=2**64 - 1)  # torch's
+        if not isinstance(template, PolarityTemplate):
+            raise TypeError(
+                f"template must be a PolarityTemplate, got {type(template).__name__}: "
+                "PolarityTemplate(signs) makes one of a mapping"
+            )
+        if not isinstance(strict, bool):
+            raise TypeError(f"strict must be True or False, got {strict!r}")
+        check_model(model)
         _check_optimizer(optimizer)
         self.model = model
         self.optimizer = optimizer
@@ -200,6 +212,8 @@ class FreezeSGD:
 
         Raises
         ------
+        TypeError
+            If the state is no mapping.
         ValueError
             If the state is not one of FreezeSGD, or belongs to another template, rule, epsilon, set
             of parameters or kinds of device. All differences are listed; nothing has changed then.
@@ -217,6 +231,8 @@ class FreezeSGD:
         >>> for part, state in zip((model, optimizer, freeze), checkpoint):
         ...     _ = part.load_state_dict(state)
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping, got {type(state).__name__}")
         own = self.state_dict()
         if missing := sorted(own.keys() - state.keys()):
             raise ValueError(f"this is no state of FreezeSGD, it lacks {', '.join(missing)}")
@@ -282,7 +298,7 @@ class FreezeSGD:
 
     def _check_start(self) -> None:
         """Raise ValueError unless the optimizer trains a matched network in a fitting dtype."""
-        held = _held(self.optimizer)
+        held, taken = _held(self.optimizer), _taken(self.optimizer)
         faults = {}
         for name, (_, _, weight), _ in self._layers:
             check_epsilon(self.epsilon, weight.dtype, repr(name))
@@ -290,10 +306,15 @@ class FreezeSGD:
                 faults[name] = "has requires_grad=False, so that no optimizer trains it"
             elif id(weight) not in held:
                 faults[name] = "is not held by the optimizer"
+            elif id(weight) in taken:
+                faults[name] = (
+                    "is held to its signs by another FreezeSGD of this optimizer: remove() that "
+                    "one, or make the optimizer anew"
+                )
         if faults:
             raise ValueError(
-                "polarity can be frozen only where the optimizer trains (elsewhere give the "
-                "template entries of zeros):" + listing(faults)
+                "polarity can be frozen only where the optimizer trains, and once (elsewhere give "
+                "the template entries of zeros):" + listing(faults)
             )
         if wrong := self.template.violations(self.model, strict=self.strict):
             lost = {name: f"has {n} weights without their sign" for name, n in wrong.items()}
@@ -362,11 +383,26 @@ def _held(optimizer: torch.optim.Optimizer) -> set[int]:
     return {id(weight) for group in optimizer.param_groups for weight in group["params"]}
 
 
+def _taken(optimizer: torch.optim.Optimizer) -> set[int]:
+    """Return the identities of the parameters whose signs some FreezeSGD of it holds already."""
+    owners = (
+        getattr(hook, "__self__", None) for hook in optimizer._optimizer_step_post_hooks.values()
+    )
+    return {
+        id(slot.parameter)
+        for owner in owners
+        if isinstance(owner, FreezeSGD)
+        for _, slot, _ in owner._layers
+    }
+
+
 def _check_optimizer(optimizer: object) -> None:
     """Raise unless one step of the optimizer is one update of the weights in place."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {optimizer!r}")
-    if not hasattr(optimizer, "_optimizer_step_post_hooks"):
+    # Torch marks the step that runs the hooks; a wrapper may have hooks, and never run them.
+    hooked = getattr(type(optimizer).step, "hooked", False)
+    if not (hooked and hasattr(optimizer, "_optimizer_step_post_hooks")):
         raise TypeError(
             f"optimizer must be the torch.optim.Optimizer itself; this {type(optimizer).__name__} "
             "wraps one and runs no hooks of its own: pass the one inside, often called .optimizer"

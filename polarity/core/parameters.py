@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -112,6 +112,8 @@ def slots(model: nn.Module) -> dict[str, Slot]:
 
     Raises
     ------
+    TypeError
+        If the model is none: its state dict, say.
     ValueError
         As :func:`canonical`.
 
@@ -121,6 +123,7 @@ def slots(model: nn.Module) -> dict[str, Slot]:
     >>> {name: slot.leaf for name, slot in slots(nn.Sequential(model)).items()}
     {'0.weight': 'weight', '0.bias': 'bias'}
     """
+    check_model(model)
     found = {
         f"{prefix}.{leaf}" if prefix else leaf: Slot(module, leaf, parameter)
         for prefix, module in model.named_modules(remove_duplicate=False)
@@ -129,6 +132,15 @@ def slots(model: nn.Module) -> dict[str, Slot]:
     }
     plain = canonical(found)
     return {plain[name]: slot for name, slot in found.items()}
+
+
+def check_model(model: object) -> None:
+    """Raise TypeError unless ``model`` is one; a state dict is taken for it at times."""
+    if not isinstance(model, nn.Module):
+        hint = (
+            ": PolarityTemplate.from_state_dict reads those" if isinstance(model, Mapping) else ""
+        )
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}{hint}")
 
 
 def weight_names(model: nn.Module) -> list[str]:
@@ -175,6 +187,7 @@ def weight_names(model: nn.Module) -> list[str]:
 
 def default_weights(model: nn.Module) -> tuple[list[str], dict[str, str]]:
     """Return the names of :func:`weight_names`, and beside them what is unclear about others."""
+    check_model(model)
     layers = [module for module in model.modules() if isinstance(module, _WEIGHTED)]
     parametrized = {
         id(parametrization)
@@ -255,7 +268,13 @@ def chosen(include: Include, tensors: dict[str, Tensor]) -> list[str]:
             f"include chooses none of the parameters {quoted(tensors)}; for a template without "
             "weights, give it an empty list"
         )
-    asked = list(include or ())
+    try:
+        asked = list(() if include is None else include)
+    except TypeError:
+        raise TypeError(f"include must be names or a function, got {include!r}") from None
+    for name in asked:
+        if not isinstance(name, str):
+            raise TypeError(f"include must be names or a function; among the names is {name!r}")
     plain = canonical(asked)
     names = [name if name in tensors else plain[name] for name in asked]
     unknown = [a for a, name in zip(asked, names, strict=True) if name not in tensors]

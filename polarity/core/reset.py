@@ -174,7 +174,8 @@ def reset_(
     Raises
     ------
     TypeError
-        If the weight is not of one of the four dtypes.
+        If weight or template is no tensor, or generator no generator, or the weight is not of one
+        of the four dtypes.
     ValueError
         If the shapes differ, the rule is unknown, or ``epsilon`` is not a finite number > 0 that
         the weight's dtype can hold.
@@ -202,6 +203,10 @@ def reset_(
     tensor([ 0.0010,  0.2000, -0.0010])
     """
     check_rule(rule)
+    for name, tensor in (("weight", weight), ("template", template)):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
+    check_generator(generator)
     check_epsilon(epsilon, weight.dtype)
     if weight.shape != template.shape:
         raise ValueError(
@@ -282,7 +287,7 @@ def _reset_few(
     bits.index_copy_(0, torch.from_numpy(at), new.view(bits.dtype))
     if not weight.is_contiguous():
         weight.copy_(flat.view(weight.shape))
-    return torch.tensor(len(at))
+    return torch.tensor(len(at), device="cpu")  # whatever torch's default
 
 
 def _differing(bits: Integers, signs: Integers) -> tuple[Integers, Integers, Integers]:
@@ -307,6 +312,12 @@ def _differing(bits: Integers, signs: Integers) -> tuple[Integers, Integers, Int
 def check_rule(rule: str) -> None:
     """Raise ValueError unless ``rule`` names one of :data:`RESET_RULES`."""
     one_of("reset rule", rule, RESET_RULES)
+
+
+def check_generator(generator: object) -> None:
+    """Raise TypeError unless ``generator`` is torch's, or None."""
+    if not (generator is None or isinstance(generator, torch.Generator)):
+        raise TypeError(f"generator must be a torch.Generator or None, got {generator!r}")
 
 
 def check_epsilon(

@@ -26,7 +26,7 @@ from polarity.core.parameters import (
     slots,
     valueless,
 )
-from polarity.core.reset import check_epsilon, check_rule, reset_, violators
+from polarity.core.reset import check_epsilon, check_generator, check_rule, reset_, violators
 
 __all__ = ["Pair", "PolarityTemplate"]
 
@@ -52,9 +52,10 @@ class Pair(NamedTuple):
 class PolarityTemplate(Mapping[str, Tensor]):
     """A sign for every weight: a read-only mapping, parameter name -> int8 tensor of -1, 0, +1.
 
-    0 means unconstrained. The entries lie on the CPU, apart from any model, and are named as in
-    the unwrapped model: prefixes of DDP, ``DataParallel`` and ``torch.compile`` are removed here
-    and overlooked in every model that the template meets.
+    0 means unconstrained. The entries lie on the CPU, apart from any model, and are handed out as
+    copies, so that nobody turns a sign that is being held. They are named as in the unwrapped
+    model: prefixes of DDP, ``DataParallel`` and ``torch.compile`` are removed here and overlooked
+    in every model that the template meets.
 
     Parameters
     ----------
@@ -107,13 +108,19 @@ class PolarityTemplate(Mapping[str, Tensor]):
         for name in signs:
             if not isinstance(name, str):
                 raise TypeError(f"names of a template must be strings, got {name!r}")
-        tensors = {name: torch.as_tensor(entry) for name, entry in signs.items()}
+        # Every place below is named: torch.set_default_device must not choose it.
+        tensors = {
+            name: entry if isinstance(entry, Tensor) else torch.as_tensor(entry, device="cpu")
+            for name, entry in signs.items()
+        }
         faults = {name: what for name, t in tensors.items() if (what := _entry_fault(t))}
         if faults:
             raise ValueError("entries of a template must be -1, 0 or +1:" + listing(faults))
         plain = canonical(tensors)
         self._signs = {
-            plain[name]: torch.empty(entry.shape, dtype=torch.int8).copy_(entry.detach())
+            plain[name]: torch.empty(entry.shape, dtype=torch.int8, device="cpu").copy_(
+                entry.detach()
+            )
             for name, entry in tensors.items()
         }
         self._metadata: dict[str, str] = {}
@@ -231,6 +238,7 @@ class PolarityTemplate(Mapping[str, Tensor]):
         >>> PolarityTemplate.random(nn.Linear(5, 64), generator=draw)
         PolarityTemplate(1 parameters, 320 bits, ...% positive, 0 unconstrained)
         """
+        check_generator(generator)
         weights = select(model, include)
         faults = {name: what for name, w in weights.items() if (what := shapeless(w))}
         if faults:
@@ -377,6 +385,7 @@ class PolarityTemplate(Mapping[str, Tensor]):
         [[0.5, -0.5]]
         """
         check_rule(rule)
+        check_generator(generator)
         pairs = self.pair(model, strict=strict)
         faults = {name: what for name, slot, _ in pairs if (what := fault(slot.parameter))}
         if faults:
@@ -443,10 +452,13 @@ class PolarityTemplate(Mapping[str, Tensor]):
         -------
         list of Pair
             Named tuples: ``name``, in the template; ``slot``, whose ``parameter`` is the model's
-            own; ``signs``, int8, of the parameter's shape, on the CPU.
+            own; ``signs``, int8, of the parameter's shape, on the CPU: the template's own, which
+            must not be changed.
 
         Raises
         ------
+        TypeError
+            If the model is no ``nn.Module``.
         ValueError
             If the template does not fit the model (see the notes of the class).
 
@@ -513,7 +525,7 @@ class PolarityTemplate(Mapping[str, Tensor]):
         return sha.hexdigest()
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._signs[name]
+        return self._signs[name].clone()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._signs)
@@ -525,10 +537,10 @@ class PolarityTemplate(Mapping[str, Tensor]):
         if not isinstance(other, PolarityTemplate):
             return NotImplemented
         return self.keys() == other.keys() and all(
-            torch.equal(signs, other[name]) for name, signs in self.items()
+            torch.equal(signs, other._signs[name]) for name, signs in self._signs.items()
         )
 
-    __hash__ = None  # type: ignore[assignment]  # compared by value, and its tensors can change
+    __hash__ = None  # type: ignore[assignment]  # compared by value: mappings have no hash
 
     def __repr__(self) -> str:
         free = sum(signs.numel() for signs in self._signs.values()) - self.num_bits
@@ -568,7 +580,7 @@ def _left_out(model: nn.Module, included: Mapping[str, nn.Parameter]) -> dict[st
     table = slots(model)
     held = {id(weight) for weight in included.values()}
     return {
-        name: torch.zeros(weight.shape, dtype=torch.int8)
+        name: torch.zeros(weight.shape, dtype=torch.int8, device="cpu")
         for name in default_weights(model)[0]
         if id(weight := table[name].parameter) not in held and not shapeless(weight)
     }

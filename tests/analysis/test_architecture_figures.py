@@ -54,7 +54,7 @@ def test_one_panel_a_network_with_its_conditions_and_trials() -> None:
     np.testing.assert_allclose([line.get_ydata() for line in single], wrong)
     expected = 100 * (1 - both["gru"].val_accuracy.astype(float).mean("trial"))[0]
     np.testing.assert_allclose(line.get_ydata(), expected)
-    assert list(line.get_xdata()) == [1, 2, 3, 4, 5]
+    assert list(line.get_xdata()) == [0, 1, 2, 3, 4]  # the first pass is epoch 0, as in the paper
 
 
 def estimate(value: float) -> Estimate:

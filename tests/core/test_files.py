@@ -297,13 +297,32 @@ def test_an_entry_spoilt_since_it_was_made_is_not_saved(
     tmp_path: Path, value: int, zeros: bool
 ) -> None:
     template = PolarityTemplate({"w": signs(20, zeros=zeros)})
-    template["w"][11] = value
+    held = template._signs["w"]  # what nobody else can reach
+    held[11] = value
     with pytest.raises(ValueError, match=r"'w' holds other values than -1, 0 and \+1"):
         template.save(tmp_path / "t")
-    template["w"].data = template["w"].float()
+    held.data = held.float()
     with pytest.raises(ValueError, match=r"'w' must be an int8 tensor .* got torch.float32"):
         template.save(tmp_path / "t")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    template = PolarityTemplate({"w": signs(20)})
+    for path in (pipe, tmp_path):
+        with pytest.raises(FileExistsError, match=f"cannot write {path}: it is there, and is no"):
+            template.save(path)
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_default_device_does_not_choose_where_a_file_is_read(tmp_path: Path) -> None:
+    template = PolarityTemplate({"w": signs(20)})
+    template.save(tmp_path / "t")
+    with torch.device("meta"):
+        loaded = PolarityTemplate.load(tmp_path / "t")
+        assert loaded == template and loaded["w"].is_cpu
 
 
 @pytest.mark.parametrize("zeros", [False, True])

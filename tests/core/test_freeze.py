@@ -8,6 +8,7 @@ import io
 import math
 import pickle
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -550,7 +551,8 @@ def test_foreign_states_are_refused_and_change_nothing() -> None:
     before = freeze.state_dict()
     freeze.load_state_dict(before)
     part = {name: s if name == "0.weight" else 0 * s for name, s in template.items()}
-    other = FreezeSGD(model, optimizer, PolarityTemplate(part), "flip", 0.5)
+    elsewhere = OPTIMIZERS["SGD"](list(model.parameters()))
+    other = FreezeSGD(model, elsewhere, PolarityTemplate(part), "flip", 0.5)
     with pytest.raises(ValueError, match="belongs to another FreezeSGD") as caught:
         freeze.load_state_dict(other.state_dict())
     lines = str(caught.value).splitlines()[1:]
@@ -564,6 +566,8 @@ def test_foreign_states_are_refused_and_change_nothing() -> None:
         freeze.load_state_dict(before | {"generators": {"cuda:0": torch.zeros(16)}})
     with pytest.raises(ValueError, match="no state of FreezeSGD, it lacks epsilon, generators"):
         freeze.load_state_dict(optimizer.state_dict())
+    with pytest.raises(TypeError, match="state must be a mapping, got NoneType"):
+        freeze.load_state_dict(None)  # type: ignore[arg-type]
     after = freeze.state_dict()
     assert torch.equal(before["generators"]["cpu"], after["generators"]["cpu"])
     assert before["resets"] == after["resets"]
@@ -608,6 +612,47 @@ def test_no_optimizer(optimizer: Any) -> None:
         FreezeSGD(donor().match_(network()), optimizer, donor())
 
 
+@pytest.mark.parametrize("registry", [OrderedDict, dict])
+def test_a_wrapper_whose_step_runs_no_hooks(registry: Callable[[], Any]) -> None:
+    class Lookahead(Optimizer):
+        """It has registries for hooks, as its like have in order to look like an optimizer."""
+
+        def __init__(self, inner: Optimizer) -> None:
+            self.inner, self.param_groups, self.defaults = inner, inner.param_groups, {}
+            self._optimizer_step_pre_hooks = registry()
+            self._optimizer_step_post_hooks = registry()
+
+        def step(self, closure: Any = None) -> None:
+            self.inner.step()
+
+    model = donor().match_(network())
+    wrapped = Lookahead(torch.optim.Adam(model.parameters()))
+    with pytest.raises(TypeError, match="this Lookahead wraps one and runs no hooks of its own"):
+        FreezeSGD(model, wrapped, donor())
+
+
+def test_signs_are_held_once() -> None:
+    """Two of them would crush what they disagree on, and each would find its own signs kept."""
+    model, optimizer, template, freeze = frozen()
+    with pytest.raises(ValueError, match="and once") as caught:
+        FreezeSGD(model, optimizer, template, "zero")
+    for name in template:
+        assert f"{name!r} is held to its signs by another FreezeSGD of this opt" in str(
+            caught.value
+        )
+    again, copied, _ = copy.deepcopy((model, optimizer, freeze))
+    with pytest.raises(ValueError, match="by another FreezeSGD"):
+        FreezeSGD(again, copied, template)
+    freeze.remove()
+    parts = [
+        PolarityTemplate({n: s if n == mine else 0 * s for n, s in template.items()})
+        for mine in template
+    ]
+    both = [FreezeSGD(model, optimizer, part) for part in parts]  # one a layer
+    train(model, optimizer, 20)
+    assert all(freeze.active for freeze in both) and template.violations(model) == {}
+
+
 def test_differentiable_optimizer() -> None:
     model = donor().match_(network())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, differentiable=True)
@@ -630,14 +675,19 @@ def test_differentiable_optimizer() -> None:
         ({"seed": 1.5}, TypeError, "seed must be a whole number, got 1.5"),
         ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
         ({"seed": True}, TypeError, "seed must be a whole number, got True"),
+        ({"seed": 2**64}, ValueError, "seed must be at most 18446744073709551615, got 184467440"),
+        ({"strict": "no"}, TypeError, "strict must be True or False, got 'no'"),
+        ({"template": {}}, TypeError, "template must be a PolarityTemplate, got dict: "),
+        ({"model": {}}, TypeError, "model must be a torch.nn.Module, got dict"),
     ],
 )
 def test_bad_options(options: dict[str, Any], error: type[Exception], message: str) -> None:
     template = donor()
     model = template.match_(network(dtype=torch.float16))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    given: dict[str, Any] = {"model": model, "optimizer": optimizer, "template": template}
     with pytest.raises(error, match=message):
-        FreezeSGD(model, optimizer, template, **options)
+        FreezeSGD(**(given | options))
     assert not optimizer._optimizer_step_post_hooks
 
 

@@ -387,3 +387,19 @@ def test_where_triton_cannot_compile_a_warning_says_so(monkeypatch: pytest.Monke
             assert reset._fused() is None
     finally:
         reset._fused.cache_clear()
+
+
+def test_what_is_no_tensor_is_named() -> None:
+    weight = torch.ones(3)
+    with pytest.raises(TypeError, match=r"weight must be a torch\.Tensor, got ndarray"):
+        reset_(np.ones(3), weight)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"template must be a torch\.Tensor, got list"):
+        reset_(weight, [1, 1, 1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator or None, got 3"):
+        reset_(weight, weight, generator=3)  # type: ignore[arg-type]
+
+
+def test_a_default_device_does_not_choose_where_the_count_lies() -> None:
+    weight, template = torch.full((3,), -1.0), torch.ones(3)
+    with torch.device("meta"):
+        assert int(reset_(weight, template, "flip")) == 3

@@ -497,8 +497,53 @@ def test_names_must_be_strings() -> None:
         PolarityTemplate({3: torch.ones(2)})  # type: ignore[dict-item]
 
 
+def test_entries_are_handed_out_as_copies() -> None:
+    template = PolarityTemplate.from_model(network())
+    before = template.digest()
+    for signs in (template["0.weight"], *template.values(), *dict(template).values()):
+        signs.neg_()
+    assert template.digest() == before
+
+
+def test_a_default_device_does_not_choose_where_a_template_lies() -> None:
+    model = network()
+    made = PolarityTemplate.from_model(model)
+    with torch.device("meta"):
+        draw = torch.Generator("cpu")
+        for template in (
+            PolarityTemplate.from_model(model, include=["0.weight"]),
+            PolarityTemplate.random(model, generator=draw),
+            PolarityTemplate({name: np.asarray(signs) for name, signs in made.items()}),
+        ):
+            assert all(signs.is_cpu for signs in template.values())
+        assert PolarityTemplate.from_model(model).digest() == made.digest()
+        made.match_(model)
+        assert made.violations(model) == {}
+
+
+@pytest.mark.parametrize("make", [PolarityTemplate.from_model, PolarityTemplate.random])
+def test_wrong_types_are_named(make: Callable[..., PolarityTemplate]) -> None:
+    model = network()
+    with pytest.raises(
+        TypeError, match=r"must be a torch.nn.Module, got OrderedDict: .*from_state"
+    ):
+        make(model.state_dict())
+    with pytest.raises(TypeError, match=r"include must be names or a function, got 3"):
+        make(model, include=3)
+    with pytest.raises(TypeError, match=r"include must be names or a function; among the names is"):
+        make(model, include=list(model.parameters()))
+    template = make(model)
+    for method in (template.match_, template.violations, template.pair):
+        with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, got NoneType"):
+            method(None)
+    with pytest.raises(TypeError, match=r"generator must be a torch.Generator or None, got 3"):
+        template.match_(model, "posRand", generator=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"generator must be a torch.Generator or None, got 3"):
+        PolarityTemplate.random(model, generator=3)  # type: ignore[arg-type]
+
+
 def test_empty_tensors_are_no_fault() -> None:
-    with pytest.warns(UserWarning, match="zero-element"):
+    with pytest.warns(UserWarning, match=r"zero-element"):
         model = nn.Sequential(nn.Linear(0, 3), nn.Linear(3, 2))
     template = PolarityTemplate.from_model(model)
     assert template["0.weight"].shape == (3, 0)

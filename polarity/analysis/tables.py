@@ -1,0 +1,73 @@
+"""Tables and numbers in words, as every page of the book shows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from .estimate import Estimate
+
+__all__ = ["as_table", "in_cell", "percent"]
+
+RARE = 1e-5
+"""Shares below this, and not 0, are told by their bound."""
+
+
+def as_table(
+    data: pd.DataFrame | Mapping[str, object] | Iterable[Mapping[str, object]],
+    *,
+    index: bool = False,
+) -> Styler:
+    """Return a table in the book's style.
+
+    Parameters
+    ----------
+    data
+        What pandas makes a frame of: a column a name, or the rows, each from names to values.
+    index
+        Whether the names of the rows are shown.
+
+    Examples
+    --------
+    >>> as_table([{"n": 60, "error (%)": 12.5}]).format({"error (%)": "{:.0f}"}).to_string()
+    'n error (%)\\n60 12\\n'
+    """
+    style = pd.DataFrame(data).style  # type: ignore[arg-type]  # its stubs know no mappings
+    if not index:
+        style = style.hide(axis="index")
+    return style.set_table_attributes('class="ledger"')
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Return a fraction as per cent, with the space that British typography asks for.
+
+    Nothing but 0 is told as 0: a share that so many digits would hide has three of them.
+
+    Examples
+    --------
+    >>> [percent(x).replace(chr(0xA0), " ") for x in (0, 3e-6, 0.004, 0.5, 1)]
+    ['0 %', '< 0.001 %', '0.400 %', '50 %', '100 %']
+    """
+    if math.isnan(share):
+        return "undefined"
+    if 0 < abs(share) < RARE:
+        return ("> −" if share < 0 else "< ") + "0.001\u00a0%"
+    text = f"{share:.{digits}%}"
+    if share and not text.strip("-0.%"):
+        text = f"{share:.3%}"
+    return text.replace("-", "−").replace("%", "\u00a0%")
+
+
+def in_cell(estimate: Estimate, spec: str = ".1f") -> str:
+    """Return an estimate for a narrow cell: no line ends within its brackets.
+
+    Examples
+    --------
+    >>> in_cell(Estimate(2.0, 1.0, 3.0, n=9, method="mean")).replace(chr(0xA0), "_")
+    '2.0 (1.0_to_3.0)'
+    """
+    value, _, interval = format(estimate, spec).partition(" ")
+    return f"{value} {interval.replace(' ', chr(0xA0))}"
