@@ -160,8 +160,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{contestant.name}: {contestant.remark}.")
         print("preparation: compilation or first call, once, not counted in the seconds.")
         print(
-            f"differs by: largest difference in validation loss from ours over {STEPS} steps "
-            "(posCon, 2 trials of each condition)."
+            "differs by: largest difference in validation loss from ours over whole epochs, of "
+            f"{STEPS} steps together at most (posCon, 2 trials of each condition)."
         )
     if found["load_before"] is not None:
         print(

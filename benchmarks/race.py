@@ -12,7 +12,7 @@ from .contestants import Contestant
 from .measure import Spread, seconds
 from .task import Curves, Task
 
-STEPS = 20  # compared: later, rounding may grow
+STEPS = 20  # compared at most, in whole epochs: later, rounding may grow
 TOLERANCE = 5e-5  # in the loss; one step of Adam changes it a hundred times as much
 
 
@@ -27,7 +27,8 @@ class Result:
     seconds, ratio
         Of the whole task, and as multiples of the first contestant's in the same round.
     difference
-        Largest difference in validation loss from the first contestant, over ``STEPS`` steps.
+        Largest difference in validation loss from the first contestant, over whole epochs of up to
+        ``STEPS`` steps together.
     """
 
     contestant: Contestant

@@ -153,7 +153,9 @@ def _compare(run: Path, other: Path | None, out: Path | None) -> int:
             print(error, file=sys.stderr)
             return 1
     except ModuleNotFoundError as error:
-        print(f'polarity compare needs {error.name}: pip install "polarity[book]"', file=sys.stderr)
+        # A package index has another project of this name.
+        cure = "pip install '.[book]' in the clone of polarity"
+        print(f"polarity compare needs {error.name}: {cure}", file=sys.stderr)
         return 1
     try:
         out.write_text(report, encoding="utf-8")

@@ -323,6 +323,9 @@ def _alike(store: Store, protocol: ImagesProtocol) -> list[Run]:
 
 
 def _pack(store: Store, keep: Sequence[str]) -> int:
+    if not store.folder.is_dir():
+        print(f"there is no folder {store.folder}", file=sys.stderr)
+        return 1
     try:
         packed = store.pack(keep)
     except (ValueError, OSError) as error:
@@ -357,7 +360,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add("--sizes", type=int, nargs="+", metavar="N",
         help="numbers of training images; default: the tier's")  # fmt: skip
     add("--conditions", nargs="+", choices=IMAGE_CONDITIONS, metavar="CONDITION",
-        help=f"which of {names}; default: all")  # fmt: skip
+        help=f"which of {names}; default: all whose donor is here")  # fmt: skip
     add("--epochs", type=int, help=f"passes over the images; default: {usual.epochs}")
     add("--batch-size", type=int,
         help=f"images a step; default: {usual.batch_size}")  # fmt: skip
@@ -419,12 +422,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "pack" in options:
         return _pack(Store(options.out), [Path(name).name for name in options.keep])
 
-    from .images import device_name, identity, train
+    from .images import device_name, identity, possible, train
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         whole_number("jobs", options.jobs, at_least=1)
         protocol = _protocol(options)
+        if not options.conditions:
+            protocol = possible(protocol, folder=options.data)
         store = Store(options.out)
         rate = _rate(options.device, protocol.precision)
         costs = Costs(protocol, rate)
@@ -445,7 +450,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cost = sum(costs.seconds(cell) for cell in todo) / options.jobs
         guess = f"a guess, no such run has been measured on {here}"
         basis = "measured" if costs.measured else guess
-        print(f"{len(todo)} of {total} runs are missing in {store.folder}: {clock(cost)} ({basis})")
+        found = f"{len(todo)} of {total} runs are missing in {store.folder}"
+        print(f"{found}: {clock(cost)} ({basis})" if todo else found)
         if todo and protocol.precision == "bf16":
             slower = _rate(options.device, "float32") / rate
             if slower > 1:
@@ -454,7 +460,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for n in sorted(protocol.sizes):
                 count = sum(cell.n == n for cell in todo)
                 each = clock(costs.seconds(Cell(n, 0, "")))
-                print(f"  n = {n}: {count} runs of {each}")
+                print(f"  n = {n}: {count} runs of {each}" if count else f"  n = {n}: none")
             return 0
         outcome = sweep(
             protocol,

@@ -21,7 +21,7 @@ __all__ = ["FreezeSGD"]
 class FreezeSGD:
     """Freeze the polarity of a model: from now on, after every ``optimizer.step()``, reset.
 
-    Algorithm 1 of the paper, as a hook on the user's own optimizer, whichever it is. Schedulers,
+    Algorithm 1 of the paper, as a hook on the user's own torch optimizer. Schedulers,
     gradient scaling, fused and foreach steps and the optimizer's state dict work as without it.
 
     Parameters

@@ -12,7 +12,6 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from .._checks import one_of
 from ..core import PolarityTemplate
 from ..datasets.folder import DataNotFound, Found, Origin, folders
 from . import imagenet_caffe, imagenet_lpips, imagenet_torchvision
@@ -100,7 +99,11 @@ def donor(
         whole, _, part = name.rpartition(":")
     else:
         whole, _, part = name.partition(":")
-        one_of("donor", whole, DONORS)
+        if whole not in DONORS:
+            raise ValueError(
+                f"donor must be one of {', '.join(DONORS)}, or the path of a template file that "
+                f"ends in {SUFFIX}; got {whole!r}"
+            )
     place = None if folder is None else Path(folder)
     return _cached(whole, part, weights, place, download, _state(whole))
 
@@ -141,7 +144,7 @@ def _from_file(path: Path, weights: bool, folder: Path | None) -> Donor:
         raise ValueError(f"{path}: the template's metadata must hold {', '.join(missing)}")
     name = card["donor"]
     found = _weights(name, card["weights_sha256"], folder) if weights else None
-    return Donor(name, card["architecture"], template, found, card)
+    return Donor(name, card["architecture"], template, found, dict(card))  # pickle takes no proxy
 
 
 def _weights(name: str, sha256: str, folder: Path | None) -> Mapping[str, Tensor]:
@@ -175,7 +178,8 @@ def _weights_of(name: str) -> Origin:
         f"weights of {name}, for IN-weight conditions",
         places,
         look,
-        f"choose conditions without IN-weight: they need its signs alone. Or: {_OWN}",
+        f"{_OWN}. Without it, leave out frozen_in_weight and fluid_in_weight (--conditions): the "
+        "other conditions need its signs alone",
     )
 
 

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +44,7 @@ class Donor:
     architecture: str
     template: PolarityTemplate
     weights: Mapping[str, Tensor] | None = None
-    card: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    card: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that signs and weights fit the architecture, layer by layer.

@@ -1,6 +1,6 @@
 """One convolutional network at a time: sections 3 and 4 of the paper."""
 
-from .conditions import Condition, Start, start
+from .conditions import Condition, Start, possible, start
 from .side_by_side import faster_precision, train_side_by_side
 from .training import Epoch, Training, device_name, identity, train
 
@@ -12,6 +12,7 @@ __all__ = [
     "device_name",
     "faster_precision",
     "identity",
+    "possible",
     "start",
     "train",
     "train_side_by_side",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ from torch import nn
 
 from .._checks import one_of, whole_number
 from ..core import PolarityTemplate
+from ..datasets import DataNotFound
 from ..donors.catalogue import donor as find_donor
 from ..donors.donor import Donor, complete_template
 from ..networks import alexnet, initialise_
 from ..protocols import IMAGE_CONDITIONS, ImagesProtocol
 
-__all__ = ["Condition", "Start", "seeds", "start"]
+__all__ = ["Condition", "Start", "possible", "seeds", "start"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,39 @@ def donor_of(protocol: ImagesProtocol, condition: str, **where: Any) -> Donor | 
     if kind.polarity == "random":
         return None
     return find_donor(protocol.donor, weights=kind.weights, **where)
+
+
+def possible(protocol: ImagesProtocol, **where: Any) -> ImagesProtocol:
+    """Return the protocol without the conditions whose donor is not here; print which, and why.
+
+    The two of IN-weight need a donor's weights, which take 250 MB, so that no repository holds
+    them; the others need its signs.
+
+    Parameters
+    ----------
+    protocol
+        Which experiment.
+    **where
+        As for :func:`polarity.donors.donor`.
+
+    Raises
+    ------
+    DataNotFound
+        If that leaves none.
+    """
+    found, missing = [], {}
+    for condition in protocol.conditions:
+        try:
+            donor_of(protocol, condition, **where)
+        except DataNotFound as reason:
+            missing[condition] = reason
+        else:
+            found.append(condition)
+    if missing and not found:
+        raise next(iter(missing.values()))
+    if missing:
+        print(f"Left out {', '.join(missing)}: {next(reversed(missing.values()))}")
+    return replace(protocol, conditions=tuple(found))
 
 
 def start(

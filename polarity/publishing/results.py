@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polarity._checks import one_of
-from polarity.datasets import DataNotFound
 from polarity.protocols import ImagesProtocol
 from polarity.results import Store
 
@@ -62,7 +61,7 @@ def image_results(
     root = repository_root() or Path.cwd()
     if not recompute:
         return Store(root / STORED), shown
-    from polarity.images import identity, train
+    from polarity.images import identity, possible, train
     from polarity.sweep import sweep
 
     given = {name: value for name, value in changes.items() if value}
@@ -72,7 +71,7 @@ def image_results(
         protocol = replace(ImagesProtocol(dataset), **given)  # type: ignore[arg-type]
     if smoke:
         protocol = protocol.smoke()
-    protocol = replace(protocol, conditions=_possible(protocol))
+    protocol = possible(protocol)
     store = Store(root / RECOMPUTED)
     sweep(protocol, store, train=train, identity=identity, device=device)
     return store, protocol.tier
@@ -110,20 +109,3 @@ def measure_pairs(
                 f"{CLAIMS[claim].statement} Not judged yet: an interval needs six pairs of "
                 f"networks that can be compared; there are {estimate.n}."
             )
-
-
-def _possible(protocol: ImagesProtocol) -> tuple[str, ...]:
-    """Return the conditions that can be trained here; say which cannot, and why."""
-    from polarity.images.conditions import donor_of
-
-    possible, missing = [], {}
-    for condition in protocol.conditions:
-        try:
-            donor_of(protocol, condition)
-        except DataNotFound as reason:
-            missing[condition] = reason
-        else:
-            possible.append(condition)
-    if missing:
-        print(f"Left out {', '.join(missing)}: {next(reversed(missing.values()))}")
-    return tuple(possible)

@@ -1,7 +1,7 @@
 """Donors and recipients among handwritten digits, for the networks of :mod:`.networks`.
 
 A trial deals out the ten digits: five for the recipients, five for a donor of another task. Within
-a trial all recipients share magnitudes, biases, images, batches and the draws of the reset rule.
+a trial all recipients share magnitudes, biases, images, batches and the seed of the reset rule.
 Members of a trial are trained one at a time, trials beside each other.
 """
 

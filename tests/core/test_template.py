@@ -524,9 +524,7 @@ def test_a_default_device_does_not_choose_where_a_template_lies() -> None:
 @pytest.mark.parametrize("make", [PolarityTemplate.from_model, PolarityTemplate.random])
 def test_wrong_types_are_named(make: Callable[..., PolarityTemplate]) -> None:
     model = network()
-    with pytest.raises(
-        TypeError, match=r"must be a torch.nn.Module, got OrderedDict: .*from_state"
-    ):
+    with pytest.raises(TypeError, match=r"must be a torch.nn.Module, got OrderedDict: .*from_"):
         make(model.state_dict())
     with pytest.raises(TypeError, match=r"include must be names or a function, got 3"):
         make(model, include=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import io
@@ -464,3 +465,18 @@ def test_donors_that_are_not_there_are_named() -> None:
     for name in ("imagenet:conv", "/data/run:1/signs"):
         with pytest.raises(ValueError, match=rf"got '{name.partition(':')[0]}'"):
             donor(name)
+    with pytest.raises(ValueError, match=r"or the path of a template file that ends in \.safetensors"):
+        donor("/data/signs.st")
+
+
+@pytest.mark.parametrize("name", ["tiny_imagenet_64", "tiny_imagenet_64:conv"])
+def test_a_donor_can_be_sent_to_another_process(name: str) -> None:
+    found = donor(name)
+    for same in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        assert same.name == name and same.template == found.template and same.card == found.card
+
+
+def test_nobody_turns_the_signs_of_a_donor_that_others_have() -> None:
+    donor("tiny_imagenet_64").template["conv1.weight"].neg_()
+    again = donor("tiny_imagenet_64")
+    assert again.template.digest() == again.digest

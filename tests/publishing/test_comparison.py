@@ -481,7 +481,7 @@ def test_the_command_without_the_libraries_of_the_book(missing: str, tmp_path: P
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.endswith("True 1\n"), done.stderr
-    assert f'polarity compare needs {missing}: pip install "polarity[book]"' in done.stderr
+    assert f"polarity compare needs {missing}: pip install '.[book]' in the clone" in done.stderr
 
 
 @pytest.mark.book

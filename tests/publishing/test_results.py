@@ -44,7 +44,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
             flipped=[[0.0]] * (protocol.epochs - 1), dead={},
         )  # fmt: skip
 
-    monkeypatch.setattr(polarity.images.conditions, "donor_of", lambda *_: None)
+    monkeypatch.setattr(polarity.images.conditions, "donor_of", lambda *_, **__: None)
     monkeypatch.setattr(polarity.images, "train", train)
     monkeypatch.setattr(polarity.images, "identity", identity)
     return asked

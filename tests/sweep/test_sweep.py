@@ -17,7 +17,8 @@ import torch
 
 import polarity.images
 import polarity.sweep
-from polarity.images import device_name
+from polarity.datasets import DataNotFound
+from polarity.images import device_name, possible
 from polarity.networks import forward_operations
 from polarity.protocols import IMAGE_CONDITIONS, ImagesProtocol
 from polarity.results import Run, Store
@@ -265,6 +266,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(polarity.images, "train", pretend)
     monkeypatch.setattr(polarity.images, "identity", who)
+    monkeypatch.setattr(polarity.images.conditions, "donor_of", lambda *_, **__: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
 
@@ -280,9 +282,13 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(command) == 0
     assert "12 runs in" in capsys.readouterr().out
     assert main([*command, "--dry-run"]) == 0
+    again = capsys.readouterr().out.splitlines()
+    assert again == [f"0 of 12 runs are missing in {out}", "  n = 100: none", "  n = 250: none"]
     # What another device took says nothing about this one.
-    assert f"(a guess, no such run has been measured on {device_name('auto')})" in said
-    assert "0 of 12 runs are missing" in (again := capsys.readouterr().out) and "a guess" in again
+    command[4] = "2"
+    guess = f"(a guess, no such run has been measured on {device_name('auto')})"
+    assert main([*command, "--dry-run"]) == 0
+    assert guess in said and guess in capsys.readouterr().out
     for run in list(Store(out).runs()):
         run.info.update(device=device_name("auto"), seconds=1e6)
         Store(tmp_path / "own").add(run)
@@ -302,6 +308,28 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "--budget: budget must be a time as 90s, 9m or 1.5h, more than 0; got '2hours'" in said
     assert main([*command[:5], "--jobs", "0"]) == 1
     assert "jobs must be at least 1, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("pretended")
+def test_conditions_without_their_donor_are_left_out_unless_they_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of(_: ImagesProtocol, condition: str, **where: Any) -> None:
+        assert where == {"folder": tmp_path}
+        if condition.endswith("weight"):
+            raise DataNotFound("the weights", [tmp_path], "by training")
+
+    monkeypatch.setattr(polarity.images.conditions, "donor_of", of)
+    command = ["images", "--tier", "reduced", "--trials", "1", "--sizes", "100", "--epochs", "2"]
+    command += ["--data", str(tmp_path), "--out", str(tmp_path), "--dry-run"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Left out frozen_in_weight, fluid_in_weight: the weights was not found")
+    assert "4 of 4 runs are missing" in said
+    assert main([*command, "--conditions", "frozen_in_weight", "fluid_in_polarity"]) == 0
+    assert "2 of 2 runs are missing" in capsys.readouterr().out  # training them will say why not
+    with pytest.raises(DataNotFound):
+        possible(ImagesProtocol(conditions=("frozen_in_weight",)), folder=tmp_path)
 
 
 def test_the_help_names_every_condition(capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,6 +391,8 @@ def test_a_network_is_one_that_its_donor_fits(
 
 
 def test_a_store_is_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pack", "--out", str(tmp_path / "typo")]) == 1
+    assert capsys.readouterr().err == f"there is no folder {tmp_path / 'typo'}\n"
     store = Store(tmp_path)
     for trial in range(3):
         store.add(pretend(PROTOCOL, 100, trial, "fluid_rand_polarity"))
