@@ -23,14 +23,18 @@ def distinct(name: str, values: Any) -> tuple[Any, ...]:
     Raises
     ------
     TypeError
-        If they are no sequence (a string is none).
+        If they are no sequence (a string is none), or lists, say, are among them.
     ValueError
         If there are none, or one of them is there twice.
     """
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a sequence, got {values!r}")
     found = tuple(values)
-    if not found or len(set(found)) != len(found):
+    try:
+        once = len(set(found))
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence of plain values, got {values!r}") from None
+    if not found or once != len(found):
         raise ValueError(f"{name} must be distinct values, at least one; got {found!r}")
     return found
 

@@ -40,7 +40,7 @@ POLARITIES: Mapping[str, Style] = {
     "sufficient": replace(condition_style("frozen_sufficient"), label="sufficient signs"),
 }
 """The polarities held, which look as on the page on XOR-5D."""
-_LOWEST = 1e-20  # of the axis of magnitudes: below it, zero is drawn
+_LOWEST = 1e-20  # of the axis of magnitudes: what is less, zero among it, is drawn there
 
 
 class Score(NamedTuple):
@@ -116,7 +116,7 @@ def siege_figure(panels: Mapping[str, Mapping[str, ArrayLike]], turn: int) -> Fi
         ax.set_ylim(_LOWEST / 30, 30)
         ax.set_yticks(
             [_LOWEST, 1e-15, 1e-10, 1e-5, 1],
-            ["0", "$10^{-15}$", "$10^{-10}$", "$10^{-5}$", "1"],
+            [r"$\leq 10^{-20}$", "$10^{-15}$", "$10^{-10}$", "$10^{-5}$", "1"],
         )
         ax.minorticks_off()
         ax.set_title(f"{letter}   {driver}, one weight", fontsize=10)

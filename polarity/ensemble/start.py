@@ -96,7 +96,7 @@ def initial_weights(width: int, n: int, trials: int, seed: int = 0) -> Weights:
     Raises
     ------
     TypeError, ValueError
-        If ``width``, ``trials`` or ``seed`` is not a whole number in range.
+        If ``width``, ``n``, ``trials`` or ``seed`` is not a whole number in range.
 
     Examples
     --------
@@ -104,6 +104,7 @@ def initial_weights(width: int, n: int, trials: int, seed: int = 0) -> Weights:
     [(3, 5, 64), (3, 64), (3, 64), (3,)]
     """
     width = whole_number("width", width, at_least=1)
+    n = whole_number("n", n, at_least=1)
     trials = whole_number("trials", trials, at_least=1)
     seed = whole_number("seed", seed, at_least=0)
     n_weights = (N_INPUTS + 1) * width

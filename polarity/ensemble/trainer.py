@@ -229,8 +229,15 @@ def train_networks(
     return Trained(_dataset(loss, accuracy, ("trial", "epoch"), {}), final)
 
 
+def _check_kind(name: str, value: object, kind: type) -> None:
+    """Raise TypeError unless the value is of a kind."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {kind.__name__}, got {type(value).__name__}")
+
+
 def _check_weights(weights: Weights) -> Weights:
     """Return the weights as float32 arrays, if their shapes agree and all are finite."""
+    _check_kind("weights", weights, Weights)
     with np.errstate(over="ignore"):  # infinity is refused below
         weights = Weights(*(np.asarray(part, dtype=np.float32) for part in weights))
     trials, _, width = (*weights.w1.shape, 0, 0, 0)[:3]
@@ -250,6 +257,7 @@ def _check_templates(templates: Templates | None, weights: Weights) -> Templates
     expected = [weights.w1.shape, weights.w2.shape]
     if templates is None:
         return Templates(*(np.zeros(shape, np.int8) for shape in expected))
+    _check_kind("templates", templates, Templates)
     parts = [np.asarray(part) for part in templates]
     if [part.shape for part in parts] != expected:
         raise ValueError(

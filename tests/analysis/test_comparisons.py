@@ -70,6 +70,13 @@ def test_error_difference_is_of_medians_and_averages_sizes(curves):
     assert error_difference(one, "frozen_random", [60]).item() == pytest.approx(0.10)
 
 
+def test_error_difference_does_not_leave_a_lost_network_out(curves):
+    lost = curves.copy(deep=True)
+    lost.val_loss.loc[{"condition": "frozen_sufficient", "trial": 0, "n_train": 60}] = np.nan
+    assert np.isnan(error_difference(lost, "frozen_sufficient", [60])).all()
+    assert error_difference(lost, "frozen_random", [60]).notnull().all()
+
+
 def test_restricted_mean_counts_never_as_the_horizon(curves):
     one = curves.isel(width=0)
     # n = 60: (2 + 2 + 4) / 3 over (4 + 4 + 10) / 3

@@ -16,6 +16,7 @@ from polarity.analysis.claims import CLAIMS, judge
 from polarity.analysis.estimate import SUBSTITUTE, Estimate
 from polarity.analysis.evidence import EVIDENCE, published_value
 from polarity.analysis.ledger_picture import HEIGHT, WIDTH, ledger_picture
+from polarity.analysis.published import image_medians
 from polarity.analysis.rules import Equals, RatioLike
 from polarity.publishing.environment import repository_root
 
@@ -70,6 +71,13 @@ def test_the_papers_values_come_from_its_tables() -> None:
     for page in ("images_fashion_mnist", "images_cifar10"):
         assert published_value(f"{page}.less_data") < 0
         assert 0 < published_value(f"{page}.less_time") < 1
+    for name in ("less_data", "random_error"):
+        assert math.isnan(published_value(f"xor5d.{name}"))
+    # Passes over the data: the paper counts the first as epoch 0.
+    table = image_medians().query("dataset == 'cifar10' and metric == 'epochs_to_accuracy'")
+    table = table.pivot(index=["n_train", "threshold"], columns="condition", values="median") + 1
+    passes = (table.frozen_in_polarity / table.fluid_rand_polarity).median()
+    assert published_value("images_cifar10.less_time") == passes
     with pytest.raises(KeyError):
         published_value("no.such")
 
@@ -83,7 +91,9 @@ def test_the_picture_shows_every_claim_with_its_verdict() -> None:
     assert found["capacity.solved_at_15"].get("class") == "claim-open"
     told = {name: "".join(row.itertext()) for name, row in found.items()}
     assert "Paper: 58 % Here: " in told["xor5d.time_60"]  # once, not twice
-    assert "Paper: lower error at every n; −7.5 points" in told["xor5d.less_data"]
+    # Of the mean over n that this claim measures, the figure tells no more than five sizes.
+    assert "Paper: lower error at every n Here: " in told["xor5d.less_data"]
+    assert "; −" in told["images_cifar10.less_data"]
     assert found["xor5d.time_60"].get("data-section") == "2"
     assert found["xor5d.less_data"].get("data-verdict") == "not-reproduced"
     links = [a.get("href") for a in found["xor5d.time_60"].iter("a")]

@@ -273,4 +273,4 @@ def test_a_siege_draws_zero_at_the_foot_of_its_axis() -> None:
     assert list(clamp.get_ydata()) == [0.25, 1e-20, 1.0]
     assert list(factor.get_ydata()) == [0.25, 0.1, 0.2]
     assert list(turn.get_xdata()) == [1, 1]
-    assert ax.get_yticklabels()[0].get_text() == "0"
+    assert ax.get_yticklabels()[0].get_text() == r"$\leq 10^{-20}$"

@@ -163,7 +163,7 @@ def test_no_share_of_nothing() -> None:
         (-1, 1, "no difference seen"),
         (0, 2, "no difference seen"),
         (-2, 0, "no difference seen"),
-        (np.nan, np.nan, "no difference seen"),
+        (np.nan, np.nan, "undefined"),
     ],
 )
 def test_verdict(low: float, high: float, word: str) -> None:
@@ -176,6 +176,16 @@ def test_a_gain_of_few_trials_is_covered_as_often_as_it_says() -> None:
     bounds = mean_interval(xr.DataArray(normal, dims=("trial", "case")))
     covered = (bounds.sel(bound="low") < 0) & (bounds.sel(bound="high") > 0)
     assert covered.mean().item() == pytest.approx(0.95, abs=0.01)
+
+
+def test_a_network_that_was_lost_is_not_left_out() -> None:
+    """Of four trials with one NaN, the interval is neither that of four nor that of three."""
+    values = xr.DataArray([[2.0, 1.0, 3.0, np.nan], [2.0, 1.0, 3.0, 2.0]], dims=("cell", "trial"))
+    bounds = mean_interval(values)
+    assert bounds[0].isnull().all() and bounds[1].notnull().all()
+    both = xr.concat([values, 0 * values], xr.Variable("condition", ["frozen", "fluid"]))
+    gain = mean_gain(both.isel(cell=0), "fluid", "frozen")
+    assert np.isnan([gain.value, gain.low, gain.high]).all() and verdict(gain) == "undefined"
 
 
 def test_mean_interval_is_that_of_t_in_every_cell() -> None:

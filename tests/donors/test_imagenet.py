@@ -465,7 +465,7 @@ def test_donors_that_are_not_there_are_named() -> None:
     for name in ("imagenet:conv", "/data/run:1/signs"):
         with pytest.raises(ValueError, match=rf"got '{name.partition(':')[0]}'"):
             donor(name)
-    with pytest.raises(ValueError, match=r"or the path of a template file that ends in \.safetensors"):
+    with pytest.raises(ValueError, match=r"or the path of a template file that ends in \.safe"):
         donor("/data/signs.st")
 
 

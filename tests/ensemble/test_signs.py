@@ -110,10 +110,8 @@ def test_matching_by_reset_uses_the_rule(rule: str, backend: str) -> None:
 
 
 @every_back_end
-def test_draws_differ_between_steps_entries_and_trials_not_between_conditions(
-    backend: str,
-) -> None:
-    """Two trials with the same weights draw differently; a trial draws the same whoever it is."""
+def test_draws_differ_between_entries_and_trials_not_between_conditions(backend: str) -> None:
+    """Two trials with the same weights draw differently; a weight draws the same, whoever else."""
     one = initial_weights(16, 20, 1, 2)
     twice = Weights(*(np.concatenate([part, part]) for part in one))
     # All signs wrong, so that the match resets every weight.
@@ -125,3 +123,8 @@ def test_draws_differ_between_steps_entries_and_trials_not_between_conditions(
     )
     assert (sizes <= np.float32(1e-3)).all()
     assert len(np.unique(sizes)) == sizes.size
+    # Another condition, in which the first layer and half of the second have the right signs.
+    right = wrong[0] * 0, np.where(np.arange(16) % 2, wrong[1], 0).astype(np.int8)
+    fewer = train_networks(*DATA, twice, type(templates(one, FROZEN[0]))(*right), **settings)
+    np.testing.assert_array_equal(fewer.weights.w2[:, 1::2], matched.weights.w2[:, 1::2])
+    np.testing.assert_array_equal(fewer.weights.w2[:, ::2], twice.w2[:, ::2])

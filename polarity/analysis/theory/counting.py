@@ -39,6 +39,7 @@ def theorem_probability(n_units: int, *, at_least: int = 3) -> Fraction:
     ``1 - sum(Q(p) for p < 3) / 64 ** n``: the paper's chance that a randomly signed network is
     capable (Theorem D.3; the curve of Figure 4A).
     """
+    at_least = whole_number("at_least", at_least, at_least=0)
     too_few = sum(right_pattern_sequences(n_units, p) for p in range(at_least))
     return 1 - Fraction(too_few, N_PATTERNS**n_units)
 
@@ -66,9 +67,16 @@ def capable_probability(
     Fraction
         The sum, over all sets that meet the condition, of the probability that exactly that set
         occurs, each by inclusion and exclusion over its subsets.
+
+    Raises
+    ------
+    ValueError
+        If ``among`` holds no pattern, or something else.
     """
     n_units = whole_number("n_units", n_units, at_least=0)
     among = frozenset(among)
+    if not among or not among <= frozenset(PATTERNS):
+        raise ValueError(f"among must be patterns, at least one of {PATTERNS}; got {set(among)}")
     sequences = sum(
         (-1) ** (len(patterns) - size) * comb(len(patterns), size) * size**n_units
         for patterns in all_sets()

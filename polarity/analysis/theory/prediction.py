@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..._checks import open_unit_interval, whole_number
 from ..estimate import Estimate
 
 Float = NDArray[np.float64]
@@ -44,8 +45,11 @@ def success_gap(
     Raises
     ------
     ValueError
-        If the shapes differ or are not (widths, trials).
+        If the shapes differ or are not (widths, trials), or if ``confidence`` or ``n_resamples`` is
+        out of range.
     """
+    confidence = open_unit_interval("confidence", confidence)
+    n_resamples = whole_number("n_resamples", n_resamples, at_least=1)
     judged = [np.asarray(capable, dtype=bool)]
     if against is not None:
         judged.append(np.asarray(against, dtype=bool))
