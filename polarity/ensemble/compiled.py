@@ -102,7 +102,7 @@ def _reset(w, template, width, rule, epsilon, key, step):  # type: ignore[no-unt
 def _unit(w, h, x0, x1, x2, x3, x4):  # type: ignore[no-untyped-def]
     """Activation of hidden unit ``h``."""
     a = w[BIAS, h] + w[0, h] * x0 + w[1, h] * x1 + w[2, h] * x2 + w[3, h] * x3 + w[4, h] * x4
-    return a if a > 0 else np.float32(0)
+    return np.float32(0) if a < 0 else a  # so that NaN stays NaN
 
 
 @njit(inline="always", **_OPTIONS)

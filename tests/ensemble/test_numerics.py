@@ -70,6 +70,22 @@ def test_loss_and_accuracy(n_val: int, width: int, backend: str) -> None:
     np.testing.assert_allclose(accuracy, expected[1], rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("row", range(7))
+def test_one_weight_that_is_nan_makes_the_loss_nan(row: int) -> None:
+    """A rectifier that compares the wrong way makes 0 of it, and the loss looks fine."""
+
+    @njit(**compiled._OPTIONS)
+    def loss(w, x, y, z):  # type: ignore[no-untyped-def]
+        return compiled._evaluate(w, np.float32(0), 8, x, y, z)[0]
+
+    x, y = xor5d(20, 3)
+    w = np.ones((7, 8), np.float32)
+    given = w, np.ascontiguousarray(x.T), y, np.empty(20, np.float32)
+    assert np.isfinite(loss(*given))
+    w[row, 5] = np.nan
+    assert np.isnan(loss(*given))
+
+
 @every_back_end
 @pytest.mark.parametrize("scale", [1e-6, 10, 1e3, 1e6, 1e9, 1e15])
 def test_loss_of_tiny_and_huge_logits(scale: float, backend: str) -> None:
