@@ -143,6 +143,8 @@ class Store:
 
         Raises
         ------
+        ValueError
+            If no run in the store has such a field.
         ConflictError
             If the key of such a run has different results in two files.
         OSError, MemoryError
@@ -159,9 +161,11 @@ class Store:
     def _union(self, identity: Mapping[str, object], keep: Container[str] = ()) -> list[Run]:
         """Of a run with different results, take those of the shards whose names are in ``keep``."""
         found: dict[str, tuple[Run, Path]] = {}
+        fields: set[str] = set()
         # Those to keep come first: what follows can then only be the same, or give way.
         for path, runs in sorted(self._shards(), key=lambda shard: shard[0].name not in keep):
             for run in runs:
+                fields.update(run.identity)
                 if not all(_matches(run, name, value) for name, value in identity.items()):
                     continue
                 first, where = found.setdefault(run.key, (run, path))
@@ -174,6 +178,10 @@ class Store:
                     f"and in {path}; `python -m polarity.sweep pack --out {here} "
                     f"--keep {path.name}` keeps those of the latter"
                 )
+        if fields and (unknown := sorted(identity.keys() - fields)):
+            raise ValueError(
+                f"runs have no field {', '.join(unknown)}; theirs are {', '.join(sorted(fields))}"
+            )
         return [run for _, (run, _) in sorted(found.items())]
 
     def dataset(self, **identity: object) -> xr.Dataset:
