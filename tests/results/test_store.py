@@ -49,7 +49,7 @@ def test_what_is_added_is_found_again(tmp_path: Path) -> None:
         assert dict(one.identity) == mine.identity and dict(one.info) == mine.info
     assert len(again.runs(n_train=250)) == 3 and len(again.runs(n_train=250, trial=1)) == 1
     for value in ("cifar10", None):
-        with pytest.raises(ValueError, match="runs have no field datset; theirs are .*dataset"):
+        with pytest.raises(ValueError, match=r"runs have no field datset; theirs are .*dataset"):
             again.runs(datset=value)
     assert not list(store.folder.glob(".*"))
 
