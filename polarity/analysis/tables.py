@@ -10,7 +10,7 @@ from pandas.io.formats.style import Styler
 
 from .estimate import Estimate
 
-__all__ = ["as_table", "in_cell", "percent"]
+__all__ = ["as_table", "in_cell", "percent", "side"]
 
 RARE = 1e-5
 """Shares below this, and not 0, are told by their bound."""
@@ -71,3 +71,17 @@ def in_cell(estimate: Estimate, spec: str = ".1f") -> str:
     """
     value, _, interval = format(estimate, spec).partition(" ")
     return f"{value} {interval.replace(' ', chr(0xA0))}"
+
+
+def side(estimate: Estimate, below: str, above: str, neither: str, *, of: float = 0.0) -> str:
+    """Return a word for the side of a number on which a whole interval lies; ``neither`` for none.
+
+    Examples
+    --------
+    >>> gain = Estimate(2.0, 1.0, 3.0, n=9, method="mean")
+    >>> side(gain, "lower", "higher", "not clearly different")
+    'higher'
+    >>> side(gain, "less", "more", "as much", of=2)
+    'as much'
+    """
+    return below if estimate.high < of else above if estimate.low > of else neither

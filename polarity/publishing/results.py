@@ -79,8 +79,10 @@ def image_results(
 
 def measure_pairs(
     page: Page, experiment: Experiment | None, curves: xr.Dataset, *claims: str
-) -> None:
+) -> list[str]:
     """Put claims to an experiment's pairs of networks; name those that have too few pairs to judge.
+
+    Every estimate is glued in words under its claim's name.
 
     Parameters
     ----------
@@ -92,6 +94,11 @@ def measure_pairs(
         The claims without their page: ``"less_data"``, a key of
         :data:`~polarity.analysis.image_metrics.CLAIMED`.
 
+    Returns
+    -------
+    list of str
+        The outcomes, ``"not measured"`` among them, for :func:`polarity.analysis.claims.tally`.
+
     Raises
     ------
     ValueError
@@ -100,12 +107,17 @@ def measure_pairs(
     from polarity.analysis.claims import CLAIMS
     from polarity.analysis.image_results import estimated
 
+    outcomes = []
     for name in claims:
         claim, estimate = f"{page.name}.{name}", estimated(experiment, curves, name)
+        found = estimate.brief(CLAIMS[claim].spec) if estimate.n else "no pair to compare"
+        page.glue(name, found)
         if math.isfinite(estimate.low) and math.isfinite(estimate.high):
-            page.measure(claim, estimate)
+            outcomes.append(page.measure(claim, estimate).outcome)
         else:
+            outcomes.append("not measured")
             print(
                 f"{CLAIMS[claim].statement} Not judged yet: an interval needs six pairs of "
                 f"networks that can be compared; there are {estimate.n}."
             )
+    return outcomes

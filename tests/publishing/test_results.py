@@ -103,10 +103,19 @@ def test_a_claim_with_too_few_pairs_is_named_and_not_judged(
     judged: bool,
 ) -> None:
     found: list[tuple[str, Estimate]] = []
-    page: Any = SimpleNamespace(name="images_cifar10", measure=lambda *it: found.append(it))
+    glued: dict[str, str] = {}
+
+    def measure(*given: Any) -> Any:
+        found.append(given)
+        return SimpleNamespace(outcome="reproduced")
+
+    page: Any = SimpleNamespace(name="images_cifar10", measure=measure, glue=glued.__setitem__)
     estimate = Estimate(0.0, low, high, pairs, method="median")
     monkeypatch.setattr(image_results_module, "estimated", lambda *_: estimate)
-    measure_pairs(page, None, None, "less_data")  # type: ignore[arg-type]
+    outcomes = measure_pairs(page, None, None, "less_data")  # type: ignore[arg-type]
+    assert outcomes == ["reproduced" if judged else "not measured"]
+    words = "0.0 points" + " (−10.0 to 10.0)" * judged if pairs else "no pair to compare"
+    assert glued == {"less_data": words}
     said = capsys.readouterr().out
     if judged:
         assert found == [("images_cifar10.less_data", estimate)] and said == ""
