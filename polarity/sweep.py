@@ -200,7 +200,8 @@ def sweep(
     """Train missing cells until none is left or the budget would be exceeded.
 
     Several sweeps may save into one folder. What another one has saved is not begun any more; of
-    two that train the same cell at the same time, the run saved first is kept.
+    two that train the same cell at the same time, the run saved first is kept (but in the moment
+    of saving: then the store names both files, and ``pack --keep`` settles it).
 
     Parameters
     ----------

@@ -294,9 +294,11 @@ def learning_figure(
         ax.set_ylim(0, 100)
     for ax in axes.flat[len(sizes) :]:
         ax.axis("off")
-    for ax in axes[-1]:
-        ax.set_xlabel("epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    for column in range(columns):
+        lowest = axes.flat[range(column, max(len(sizes), columns), columns)[-1]]
+        lowest.set_xlabel("epoch")
+        lowest.tick_params(labelbottom=True)
+        lowest.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for ax in axes[:, 0]:
         ax.set_ylabel("validation error (%)")
     _legend(figure, present, curves, setting, False, ncols=3, count=False)

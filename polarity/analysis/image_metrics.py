@@ -23,6 +23,7 @@ from .metrics import epochs_to_threshold, error_at_convergence, horizon, quartil
 from .statistics import compare_to_reference, median
 from .style import condition_style
 from .survival import restricted_mean
+from .tables import percent
 
 __all__ = [
     "CLAIMED",
@@ -235,21 +236,21 @@ def reach_note(curves: xr.Dataset, published: float) -> str:
     """Say which threshold :func:`within_reach` chose, and why."""
     shown = within_reach(curves, published)
     if shown == published:
-        return f"The paper's threshold is {published:.0%}, as here"
-    start = f"The paper's threshold is {published:.0%}; "
+        return f"The paper's threshold is {percent(published)}, as here"
+    start = f"The paper's threshold is {percent(published)}; "
     if _half(curves, shown):
         return (
             f"{start}less than half of our networks reach it, so panels B and C show the highest "
-            f"of the paper's thresholds that half of them do, {shown:.0%}"
+            f"of the paper's thresholds that half of them do, {percent(shown)}"
         )
     if np.isfinite(epochs_needed(curves, shown)).any():
         return (
             f"{start}less than half of our networks reach even the lowest of its thresholds, "
-            f"{shown:.0%}, which panels B and C show"
+            f"{percent(shown)}, which panels B and C show"
         )
     return (
-        f"{start}no network of ours reaches even the lowest of its thresholds, {shown:.0%}, so "
-        "panels B and C have nothing to compare"
+        f"{start}no network of ours reaches even the lowest of its thresholds, {percent(shown)}, "
+        "so panels B and C have nothing to compare"
     )
 
 

@@ -220,10 +220,11 @@ def stored_runs(store: Store, *chosen: Experiment | None) -> str:
     """
     known = [experiment for experiment in chosen if experiment]
     # Runs without a donor belong to several experiments.
-    runs = list({run.key: run for each in known for run in store.runs(**each.settings)}.values())
+    held = {run.key: run for each in known for run in store.runs(**each.settings)}
+    runs = list(held.values())
     if not runs:
         return ""
-    files = [f"{path.name} (SHA-256 {sha256_of(path)})" for path in store.files()]
+    files = [f"{path.name} (SHA-256 {sha256_of(path)})" for path in store.holding(held)]
     hours = sum(float(str(run.info.get("seconds", 0))) for run in runs) / 3600
     command = _command(known[0], runs) if len(known) == 1 else f"{_SWEEP}, see --help"
     return (

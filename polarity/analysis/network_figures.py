@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -23,7 +23,6 @@ from matplotlib.lines import Line2D
 from polarity.protocols import IMAGE_CONDITIONS
 
 from .drawn import trial_dots, trial_lines
-from .image_metrics import ran
 from .metrics import quartiles
 from .style import OKABE_ITO, condition_style
 
@@ -321,13 +320,6 @@ def rates_figure(rates: pd.DataFrame, title: str, chance: float = 0.1) -> Figure
     else:
         figure.suptitle(title, fontsize=9)
     return figure
-
-
-def present_sizes(curves: xr.Dataset, conditions: Sequence[str] = IMAGE_CONDITIONS) -> list[int]:
-    """Sizes at which any of the conditions has a network."""
-    present = [c for c in conditions if c in curves.condition.values]
-    found = ran(curves).sel(condition=present).any(["condition", "trial"])
-    return [int(n) for n in curves.n_train.values[found.values]]
 
 
 def _over(ax: Axes, label: str, y: float) -> None:

@@ -116,17 +116,21 @@ def possible(protocol: ImagesProtocol, **where: Any) -> ImagesProtocol:
 
     Raises
     ------
-    DataNotFound
+    DataNotFound, ValueError
         If that leaves none.
     """
-    found, missing = [], {}
+    found: list[str] = []
+    missing: dict[str, Exception] = {}
     for condition in protocol.conditions:
         try:
-            donor_of(protocol, condition, **where)
+            donor = donor_of(protocol, condition, **where)
         except DataNotFound as reason:
             missing[condition] = reason
         else:
-            found.append(condition)
+            if donor and Condition.named(condition).weights and donor.weights is None:
+                missing[condition] = ValueError(f"donor {donor.name} hands on signs alone")
+            else:
+                found.append(condition)
     if missing and not found:
         raise next(iter(missing.values()))
     if missing:

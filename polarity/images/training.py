@@ -41,7 +41,7 @@ class Epoch:
     number
         Counted from 0.
     train_loss
-        Mean cross-entropy of its steps.
+        Mean cross-entropy of the training images, each in its step.
     val_loss
         Mean cross-entropy on the test images; None where the protocol does not evaluate.
     val_accuracy

@@ -46,6 +46,7 @@ def contained_environment(root: Path) -> dict[str, str]:
         "JUPYTER_RUNTIME_DIR": "jupyter/runtime",
         "MPLCONFIGDIR": "matplotlib",
         "NUMBA_CACHE_DIR": "numba",
+        "TRITON_CACHE_DIR": "triton",
         "XDG_CACHE_HOME": "xdg/cache",
         "XDG_CONFIG_HOME": "xdg/config",
         "XDG_DATA_HOME": "xdg/data",

@@ -50,7 +50,7 @@ def repository_url(config: dict[str, Any]) -> str:
     BookError
         If it is no address of a repository on GitHub: Binder and Colab open those.
     """
-    url = str((config.get("repository") or {}).get("url") or "").rstrip("/")
+    url = str((config.get("repository") or {}).get("url") or "").rstrip("/").removesuffix(".git")
     if not url:
         return ""
     parts = urlsplit(url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from polarity._checks import one_of
 from polarity.protocols import ImagesProtocol
-from polarity.results import Store
+from polarity.results import Store, code_digest
 
 from .environment import repository_root
 
@@ -46,10 +48,10 @@ def image_results(
         ``"paper"``, ``"reduced"``, or ``"best"``: the paper's tier as soon as it
         can be judged (:func:`polarity.analysis.image_results.shown`).
     recompute
-        Train everything again, into a folder of its own, which holds nothing but what was trained
-        there; a run that was cut short goes on. ``"best"`` then means the paper's tier. Conditions
-        whose donor is not here (those of IN-weight need 250 MB of weights that no repository
-        holds) are left out, and named.
+        Train everything again, into a folder that this protocol and the code as it is have for
+        themselves; a run that was cut short goes on. ``"best"`` then means the paper's tier.
+        Conditions whose donor is not here (those of IN-weight need 250 MB of weights that no
+        repository holds) are left out, and named.
     smoke
         Recompute at a size that only shows that it works.
     device
@@ -71,8 +73,9 @@ def image_results(
         protocol = replace(ImagesProtocol(dataset), **given)  # type: ignore[arg-type]
     if smoke:
         protocol = protocol.smoke()
+    asked = json.dumps([protocol.describe(), code_digest()], sort_keys=True)
+    store = Store(root / RECOMPUTED / hashlib.sha256(asked.encode()).hexdigest()[:16])
     protocol = possible(protocol)
-    store = Store(root / RECOMPUTED)
     sweep(protocol, store, train=train, identity=identity, device=device)
     return store, protocol.tier
 
@@ -107,7 +110,7 @@ def measure_pairs(
     from polarity.analysis.claims import CLAIMS
     from polarity.analysis.image_results import estimated
 
-    outcomes = []
+    outcomes: list[str] = []
     for name in claims:
         claim, estimate = f"{page.name}.{name}", estimated(experiment, curves, name)
         found = estimate.brief(CLAIMS[claim].spec) if estimate.n else "no pair to compare"

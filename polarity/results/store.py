@@ -123,6 +123,11 @@ class Store:
         """Return the shards, in the order of their names."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))
 
+    def holding(self, keys: Container[str]) -> list[Path]:
+        """Return the shards that hold a run of these keys, in the order of their names."""
+        shards = self._shards()
+        return sorted(path for path, runs in shards if any(run.key in keys for run in runs))
+
     def keys(self) -> set[str]:
         """Return the keys of all readable runs, also of those with different results."""
         return {run.key for _, runs in self._shards() for run in runs}
@@ -219,14 +224,15 @@ class Store:
         axes = {"condition": _ordered(present), **axes}
         epochs = sorted({epoch for run in runs for epoch in run.epoch})
         passes = max(len(run.train_loss) for run in runs)
-        layers, hidden = list(runs[0].layers), len(next(iter(runs[0].dead.values()), []))
+        layers = list(runs[0].layers)
+        hidden = max((len(shares) for run in runs for shares in run.dead.values()), default=0)
         moments = ["start", "end"]
         lead = tuple(len(axis) for axis in axes.values())
         shapes = {
             "val_loss": (len(epochs),),
             "val_accuracy": (len(epochs),),
             "train_loss": (passes,),
-            "flipped": (passes - 1, len(layers)),
+            "flipped": (max(passes - 1, 0), len(layers)),
             "dead": (len(moments), hidden),
         }
         arrays = {name: np.full(lead + rest, np.nan, np.float32) for name, rest in shapes.items()}

@@ -92,6 +92,19 @@ def test_every_figure_can_be_drawn_and_names_its_tier(case, name):
     assert ("the paper's medians" in words(figure)) == overlay
 
 
+@pytest.mark.parametrize("sizes", [1, 2, 4, 5, 10])
+def test_the_lowest_panel_of_each_column_has_its_axis(sizes):
+    curves = image_curves(range(100, 100 + sizes))
+    figure = image_figures.learning_figure(curves, SETTING)
+    figure.draw_without_rendering()
+    used = [ax for ax in figure.axes if ax.axison]
+    assert len(used) == sizes
+    columns = 2 if sizes == 4 else min(sizes, 3)
+    for ax in used[-columns:]:
+        assert ax.get_xlabel() == "epoch"
+        assert [label.get_text() for label in ax.get_xticklabels() if label.get_visible()]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_figures_of_networks(case):
     curves = CASES[case]()

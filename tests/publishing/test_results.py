@@ -55,7 +55,9 @@ def test_stored_runs_are_read_and_nothing_is_trained(root: Path, trained: list[A
     assert store.folder == root / "book" / "results" and tier == "paper" and trained == []
 
 
-def test_recomputed_runs_stand_apart(root: Path, trained: list[Any]) -> None:
+def test_recomputed_runs_stand_apart(
+    root: Path, trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, tier = image_results(
         "cifar10", "reduced", recompute=True, device="cpu", sizes=[100], trials=2, epochs=3
     )
@@ -64,6 +66,13 @@ def test_recomputed_runs_stand_apart(root: Path, trained: list[Any]) -> None:
     assert {t[4] for t in trained} == {"cpu"} and len(store.runs(epochs=3)) == 12
     image_results("cifar10", "reduced", recompute=True, sizes=[100], trials=2, epochs=3)
     assert len(trained) == 12  # what was trained there is not trained again
+    # Fewer networks asked for, or other code: then no run of before is shown.
+    again = dict(recompute=True, sizes=[100], epochs=3)
+    fewer, _ = image_results("cifar10", "reduced", trials=1, **again)
+    assert len(trained) == 18 and len(fewer.runs()) == 6
+    monkeypatch.setattr(results, "code_digest", lambda: "changed")
+    image_results("cifar10", "reduced", trials=1, **again)
+    assert len(trained) == 24
 
 
 def test_conditions_without_their_donor_are_left_out_and_named(

@@ -52,6 +52,8 @@ def test_what_is_added_is_found_again(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"runs have no field datset; theirs are .*dataset"):
             again.runs(datset=value)
     assert not list(store.folder.glob(".*"))
+    one, other = again.holding({runs[0].key, runs[4].key})
+    assert {one, other} < set(again.files()) and again.holding(set()) == []
 
 
 def test_equality_sees_every_number() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -330,6 +331,20 @@ def test_conditions_without_their_donor_are_left_out_unless_they_are_asked_for(
     assert "2 of 2 runs are missing" in capsys.readouterr().out  # training them will say why not
     with pytest.raises(DataNotFound):
         possible(ImagesProtocol(conditions=("frozen_in_weight",)), folder=tmp_path)
+
+
+@pytest.mark.usefixtures("pretended")
+def test_a_variant_of_a_donor_has_no_weights_even_where_the_donor_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs_alone = SimpleNamespace(name="mine:shuffled", weights=None)
+    monkeypatch.setattr(polarity.images.conditions, "donor_of", lambda *_, **__: signs_alone)
+    kept = possible(ImagesProtocol()).conditions
+    assert len(kept) == 4 and not any(name.endswith("weight") for name in kept)
+    said = capsys.readouterr().out
+    assert said == (
+        "Left out frozen_in_weight, fluid_in_weight: donor mine:shuffled hands on signs alone\n"
+    )
 
 
 def test_the_help_names_every_condition(capsys: pytest.CaptureFixture[str]) -> None:
