@@ -66,6 +66,7 @@ def in_cell(estimate: Estimate, spec: str = ".1f") -> str:
 
     Examples
     --------
+    >>> from polarity.analysis.estimate import Estimate
     >>> in_cell(Estimate(2.0, 1.0, 3.0, n=9, method="mean")).replace(chr(0xA0), "_")
     '2.0 (1.0_to_3.0)'
     """
@@ -78,6 +79,7 @@ def side(estimate: Estimate, below: str, above: str, neither: str, *, of: float 
 
     Examples
     --------
+    >>> from polarity.analysis.estimate import Estimate
     >>> gain = Estimate(2.0, 1.0, 3.0, n=9, method="mean")
     >>> side(gain, "lower", "higher", "not clearly different")
     'higher'

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -258,6 +259,25 @@ class Page:
         stored = {"claim": claim_id, "estimate": _to_json(estimate.to_dict())}
         _display(verdict, {METADATA: {"measurement": stored}})
         return verdict
+
+    def not_measured(self, claim_id: str, why: str) -> None:
+        """Say in a claim's place, where the ledger's links lead, why it is not judged.
+
+        Parameters
+        ----------
+        claim_id
+            A key of :data:`polarity.analysis.claims.CLAIMS`.
+        why
+            The end of a sentence.
+        """
+        from polarity.analysis.claims import CLAIMS
+
+        statement = CLAIMS[claim_id].statement
+        _display_html(
+            f'<p class="claim-none" id="claim-{escape(claim_id)}">{escape(statement)} '
+            f"<strong>Not judged yet</strong>: {escape(why)}</p>",
+            f"{statement} Not judged yet: {why}",
+        )
 
     def _with_setting(self, estimate: SupportsEstimate) -> SupportsEstimate:
         """Say what was changed, where the claim's words do not hold for it."""

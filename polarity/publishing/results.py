@@ -93,7 +93,7 @@ def measure_pairs(
         Whose claims, and where their cards are shown.
     experiment, curves
         What :func:`polarity.analysis.image_results.shown` returned.
-    claims
+    *claims
         The claims without their page: ``"less_data"``, a key of
         :data:`~polarity.analysis.image_metrics.CLAIMED`.
 
@@ -119,8 +119,9 @@ def measure_pairs(
             outcomes.append(page.measure(claim, estimate).outcome)
         else:
             outcomes.append("not measured")
-            print(
-                f"{CLAIMS[claim].statement} Not judged yet: an interval needs six pairs of "
-                f"networks that can be compared; there are {estimate.n}."
+            page.not_measured(
+                claim,
+                "an interval needs six pairs of networks that can be compared; "
+                f"there are {estimate.n}.",
             )
     return outcomes

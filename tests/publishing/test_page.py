@@ -213,6 +213,19 @@ def test_variations_are_of_parameters_that_the_page_has(
     assert asked == card.variations == {"wide": {"width": 16}, "as this run": {"width": 4}}
 
 
+def test_a_claim_that_is_not_judged_has_its_place(displayed: list[Any], monkeypatch: Any) -> None:
+    fake = types.SimpleNamespace(statement="More < less.")
+    monkeypatch.setattr(
+        sys.modules["polarity.analysis.claims"], "CLAIMS", {"speed": fake}, raising=False
+    )
+    raw: list[str] = []
+    monkeypatch.setattr(page_module, "_display_html", lambda html, text: raw.extend([html, text]))
+    Page("small").not_measured("speed", "too few.")
+    html, text = raw
+    assert 'id="claim-speed"' in html and "More &lt; less." in html
+    assert text == "More < less. Not judged yet: too few." and displayed == []
+
+
 def test_a_cell_may_run_again_but_in_the_builder(
     displayed: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
