@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -16,17 +16,13 @@ RARE = 1e-5
 """Shares below this, and not 0, are told by their bound."""
 
 
-def as_table(
-    data: pd.DataFrame | Mapping[str, object] | Iterable[Mapping[str, object]],
-    *,
-    index: bool = False,
-) -> Styler:
+def as_table(data: Any, *, index: bool = False) -> Styler:
     """Return a table in the book's style.
 
     Parameters
     ----------
     data
-        What pandas makes a frame of: a column a name, or the rows, each from names to values.
+        What pandas makes a frame of: a frame, columns by name, or rows, each from names to values.
     index
         Whether the names of the rows are shown.
 
@@ -35,7 +31,7 @@ def as_table(
     >>> as_table([{"n": 60, "error (%)": 12.5}]).format({"error (%)": "{:.0f}"}).to_string()
     'n error (%)\\n60 12\\n'
     """
-    style = pd.DataFrame(data).style  # type: ignore[arg-type]  # its stubs know no mappings
+    style = pd.DataFrame(data).style
     if not index:
         style = style.hide(axis="index")
     return style.set_table_attributes('class="ledger"')
