@@ -94,11 +94,38 @@ def seeds(protocol: ImagesProtocol, n: int, trial: int) -> Seeds:
 
 
 def donor_of(protocol: ImagesProtocol, condition: str, **where: Any) -> Donor | None:
-    """Return the donor that a condition needs, with weights if it needs them; None for RAND."""
+    """Return the donor that a condition needs, with weights if it needs them; None for RAND.
+
+    Raises
+    ------
+    DataNotFound
+        If the donor, or its weights, are not to be had.
+    ValueError
+        If it is one for another architecture, or one without weights.
+    """
     kind = Condition.named(condition)
     if kind.polarity == "random":
         return None
-    return find_donor(protocol.donor, weights=kind.weights, **where)
+    donor = find_donor(protocol.donor, weights=kind.weights, **where)
+    _check_fits(donor, protocol, condition)
+    return donor
+
+
+class _SignsAlone(ValueError):
+    pass
+
+
+def _check_fits(donor: Donor, protocol: ImagesProtocol, condition: str) -> None:
+    if donor.architecture != protocol.architecture:
+        raise ValueError(
+            f"donor {donor.name} is an {donor.architecture}; the protocol's architecture is "
+            f"{protocol.architecture}"
+        )
+    if Condition.named(condition).weights and donor.weights is None:
+        raise _SignsAlone(
+            f"condition {condition} needs the weights of donor {donor.name}, which hands on signs "
+            "alone"
+        )
 
 
 def possible(protocol: ImagesProtocol, **where: Any) -> ImagesProtocol:
@@ -117,20 +144,17 @@ def possible(protocol: ImagesProtocol, **where: Any) -> ImagesProtocol:
     Raises
     ------
     DataNotFound, ValueError
-        If that leaves none.
+        If that leaves none, or the donor is one for another architecture.
     """
     found: list[str] = []
     missing: dict[str, Exception] = {}
     for condition in protocol.conditions:
         try:
-            donor = donor_of(protocol, condition, **where)
-        except DataNotFound as reason:
+            donor_of(protocol, condition, **where)
+        except (DataNotFound, _SignsAlone) as reason:
             missing[condition] = reason
         else:
-            if donor and Condition.named(condition).weights and donor.weights is None:
-                missing[condition] = ValueError(f"donor {donor.name} hands on signs alone")
-            else:
-                found.append(condition)
+            found.append(condition)
     if missing and not found:
         raise next(iter(missing.values()))
     if missing:
@@ -182,16 +206,9 @@ def start(
         return Start(model, PolarityTemplate.from_model(model))
     if donor is None:
         raise ValueError(f"condition {condition} needs a donor, got None")
-    if donor.architecture != protocol.architecture:
-        raise ValueError(
-            f"donor {donor.name} is an {donor.architecture}; the protocol's architecture is "
-            f"{protocol.architecture}"
-        )
+    _check_fits(donor, protocol, condition)
     template = complete_template(donor, model)
     if kind.weights:
-        if donor.weights is None:
-            raise ValueError(f"condition {condition} needs the weights of donor {donor.name}")
-        own = model.state_dict()
-        model.load_state_dict({**own, **donor.weights})
+        model.load_state_dict({**model.state_dict(), **(donor.weights or {})})
     template.match_(model)
     return Start(model, template)

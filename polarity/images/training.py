@@ -253,18 +253,24 @@ def identity(
     Raises
     ------
     ValueError, DataNotFound
-        If n exceeds the data set, or images or donor are not to be had.
+        If n or n_val exceed the data set, the donor does not fit the architecture, or images or
+        donor are not to be had.
     """
-    data = dataset(protocol.dataset, "train", folder)
+    data, test = (dataset(protocol.dataset, split, folder) for split in ("train", "test"))
     data.first(n)
+    if protocol.n_val > len(test):
+        raise ValueError(
+            f"n_val must be at most {len(test)}, all of {test.name}'s test images; got "
+            f"{protocol.n_val}"
+        )
     cell = protocol.cell(n, trial, condition)
     donor = donor_of(protocol, condition, folder=folder)
     if donor is None:
         cell |= {"donor": "none", "donor_digest": ""}
     else:
         cell |= {"donor": donor.name, "donor_digest": donor.digest}
-    splits = (data, dataset(protocol.dataset, "test", folder))
-    cell["data"] = "original" if all(split.original for split in splits) else "jpeg copy"
+    original = data.original and test.original
+    cell["data"] = "original" if original else "jpeg copy"
     return cell
 
 

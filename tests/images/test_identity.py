@@ -9,7 +9,7 @@ import torch
 from made_up import PROTOCOL, donor, images
 
 from polarity.donors import Donor
-from polarity.images import identity, training
+from polarity.images import conditions, identity, training
 from polarity.results import Run
 
 
@@ -52,3 +52,18 @@ def test_a_copy_of_either_split_is_named(
         ),
     )
     assert identity(PROTOCOL, 24, 0, "fluid_rand_polarity")["data"] == data
+
+
+def test_what_no_run_could_be_is_known_before_any_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training, "dataset", lambda _, split, folder=None: images(40, split))
+    monkeypatch.setattr(conditions, "find_donor", lambda *_, **__: donor())
+    with pytest.raises(ValueError, match="n must be at most 40, all of made_up's train images"):
+        identity(PROTOCOL, 41, 0, "fluid_rand_polarity")
+    with pytest.raises(ValueError, match="n_val must be at most 40, all of made_up's test images"):
+        identity(replace(PROTOCOL, n_val=41), 24, 0, "fluid_rand_polarity")
+    other = replace(PROTOCOL, architecture="alexnet")
+    assert identity(other, 24, 0, "fluid_rand_polarity")["donor"] == "none"
+    with pytest.raises(ValueError, match="donor made_up is an alexnet_64; the protocol's"):
+        identity(other, 24, 0, "frozen_in_polarity")

@@ -333,18 +333,20 @@ def test_conditions_without_their_donor_are_left_out_unless_they_are_asked_for(
         possible(ImagesProtocol(conditions=("frozen_in_weight",)), folder=tmp_path)
 
 
-@pytest.mark.usefixtures("pretended")
 def test_a_variant_of_a_donor_has_no_weights_even_where_the_donor_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signs_alone = SimpleNamespace(name="mine:shuffled", weights=None)
-    monkeypatch.setattr(polarity.images.conditions, "donor_of", lambda *_, **__: signs_alone)
+    signs_alone = SimpleNamespace(name="mine:shuffled", architecture="alexnet", weights=None)
+    monkeypatch.setattr(polarity.images.conditions, "find_donor", lambda *_, **__: signs_alone)
     kept = possible(ImagesProtocol()).conditions
     assert len(kept) == 4 and not any(name.endswith("weight") for name in kept)
     said = capsys.readouterr().out
     assert said == (
-        "Left out frozen_in_weight, fluid_in_weight: donor mine:shuffled hands on signs alone\n"
+        "Left out frozen_in_weight, fluid_in_weight: condition fluid_in_weight needs the weights "
+        "of donor mine:shuffled, which hands on signs alone\n"
     )
+    with pytest.raises(ValueError, match="donor mine:shuffled is an alexnet; the protocol's"):
+        possible(ImagesProtocol(architecture="alexnet_64"))
 
 
 def test_the_help_names_every_condition(capsys: pytest.CaptureFixture[str]) -> None:
