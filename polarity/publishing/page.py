@@ -230,6 +230,9 @@ class Page:
     def measure(self, claim_id: str, estimate: SupportsEstimate) -> Verdict:
         """Judge a claim, show its card, and store the measurement for the ledger.
 
+        Value and interval are glued in words, for the prose, under the claim's name without its
+        page.
+
         Parameters
         ----------
         claim_id
@@ -258,6 +261,7 @@ class Page:
         self._outcomes[claim_id] = verdict.outcome
         stored = {"claim": claim_id, "estimate": _to_json(estimate.to_dict())}
         _display(verdict, {METADATA: {"measurement": stored}})
+        self.glue(claim_id.rpartition(".")[2], verdict.ours)
         return verdict
 
     def not_measured(self, claim_id: str, why: str) -> None:

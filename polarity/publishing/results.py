@@ -85,7 +85,7 @@ def measure_pairs(
 ) -> list[str]:
     """Put claims to an experiment's pairs of networks; name those that have too few pairs to judge.
 
-    Every estimate is glued in words under its claim's name.
+    Every estimate is glued in words under its claim's name, as :meth:`Page.measure` does.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def measure_pairs(
     outcomes: list[str] = []
     for name in claims:
         claim, estimate = f"{page.name}.{name}", estimated(experiment, curves, name)
-        found = estimate.brief(CLAIMS[claim].spec) if estimate.n else "no pair to compare"
-        page.glue(name, found)
         if math.isfinite(estimate.low) and math.isfinite(estimate.high):
             outcomes.append(page.measure(claim, estimate).outcome)
         else:
             outcomes.append("not measured")
+            found = estimate.brief(CLAIMS[claim].spec) if estimate.n else "no pair to compare"
+            page.glue(name, found)
             page.not_measured(
                 claim,
                 "an interval needs six pairs of networks that can be compared; "

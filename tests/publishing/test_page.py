@@ -51,6 +51,10 @@ class Judged(NamedTuple):
     def outcome(self) -> str:
         return "undecided"
 
+    @property
+    def ours(self) -> str:
+        return f"{self.estimate.value} in words"
+
 
 @pytest.fixture
 def displayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
@@ -136,6 +140,15 @@ def test_measure_judges_shows_and_stores(displayed: list[Any]) -> None:
         "claim": "speed",
         "estimate": {"value": 0.5, "low": 0.1, "high": 0.9, "n": 50},
     }
+
+
+def test_what_was_measured_is_there_in_words(
+    displayed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glued: dict[str, object] = {}
+    monkeypatch.setattr("myst_nb.glue", lambda name, it, display: glued.update({name: it}))
+    Page("xor5d").measure("xor5d.speed", FakeEstimate(0.5))
+    assert glued == {"speed": "0.5 in words"}
 
 
 def test_a_claim_says_on_what_other_parameters_it_was_measured(displayed: list[Any]) -> None:
@@ -454,4 +467,5 @@ def test_a_page_with_claims_opens_with_their_outcomes(monkeypatch: pytest.Monkey
     own = [claim for claim in claims.CLAIMS.values() if claim.page == "capacity"]
     page.measure(own[0].id, Estimate(math.nan, math.nan, math.nan, n=0, method="none"))
     page.provenance()
+    assert glued.pop("sufficient_small") == "undefined"
     assert glued == {"verdicts": f"1 undecided, {len(own) - 1} not measured"}
