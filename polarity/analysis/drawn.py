@@ -39,6 +39,8 @@ from matplotlib.patches import StepPatch
 
 from polarity._checks import one_of
 
+from .estimate import typeset
+
 __all__ = [
     "COLUMNS",
     "LAYERS",
@@ -395,8 +397,8 @@ def _short(value: str | float) -> str:
     if 1e-4 <= abs(number) < 1e6:
         digits = max(0, 2 - math.floor(math.log10(abs(number))))
         text = f"{number:.{digits}f}"
-        return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
-    return f"{number:.2e}".replace("-", "−")
+        return typeset(text.rstrip("0").rstrip(".") if "." in text else text)
+    return typeset(f"{number:.2e}")
 
 
 def _marks(ax: Axes, names: dict[tuple[str, str], str]) -> Iterator[dict[str, Any]]:

@@ -166,13 +166,24 @@ def _real(name: str, value: object) -> float:
         raise TypeError(f"{name} must be a real number, got {value!r}") from None
 
 
+def typeset(number: str) -> str:
+    """Return a formatted number as British typography has it.
+
+    With a real minus and a space before the per cent sign, a no-break one, so that no line ends
+    before the sign.
+
+    Examples
+    --------
+    >>> from polarity.analysis.estimate import typeset
+    >>> typeset("-12.5%").replace(chr(0xA0), "_")
+    '−12.5_%'
+    """
+    return number.replace("-", "−").replace("%", "\u00a0%")
+
+
 def _words(number: float, spec: str) -> str:
-    """One number as British typography has it: a real minus, a space before the per cent sign."""
     if math.isnan(number):
         return "undefined"
     if math.isinf(number):
-        return "∞" if number > 0 else "−∞"
-    text = format(number, spec)
-    if text.startswith("-"):
-        text = "−" + text[1:]
-    return text.replace("%", "\u00a0%")  # no-break, so that no line ends before the sign
+        return typeset("∞" if number > 0 else "-∞")
+    return typeset(format(number, spec))

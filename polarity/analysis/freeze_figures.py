@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from .drawn import trial_lines
+from .estimate import typeset
 from .metrics import quartiles
 from .style import OKABE_ITO, RULES, SIGN_MAP, Style, condition_style, sign_patches
 
@@ -60,7 +61,7 @@ def _signed_axis(ax: Axes) -> None:
     ticks = [s * m for m in (1e-3, 1e-2, 1e-1, 1) for s in (-1, 1)]
     ax.yaxis.set_major_locator(FixedLocator([0, *ticks]))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda w, _: f"{w:g}".replace("-", "−")))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda w, _: typeset(f"{w:g}")))
     ax.set_ylim(-2, 2)
 
 

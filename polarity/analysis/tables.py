@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from .estimate import Estimate
+from .estimate import Estimate, typeset
 
 __all__ = ["as_table", "in_cell", "percent", "side"]
 
@@ -50,11 +50,11 @@ def percent(share: float, digits: int = 0) -> str:
     if math.isnan(share):
         return "undefined"
     if 0 < abs(share) < RARE:
-        return ("> −" if share < 0 else "< ") + "0.001\u00a0%"
+        return typeset(("> -" if share < 0 else "< ") + "0.001%")
     text = f"{share:.{digits}%}"
     if share and not text.strip("-0.%"):
         text = f"{share:.3%}"
-    return text.replace("-", "−").replace("%", "\u00a0%")
+    return typeset(text)
 
 
 def in_cell(estimate: Estimate, spec: str = ".1f") -> str:
