@@ -29,7 +29,8 @@ class FreezeSGD:
     model : nn.Module
         The network, matched to the template (``template.match_(model)``) and on its device.
     optimizer : torch.optim.Optimizer
-        Any but LBFGS, which evaluates the loss several times inside one step.
+        Any but LBFGS, which evaluates the loss several times inside one step, and those whose
+        ``eval()`` puts weights in place that no step of theirs has left there (schedule-free ones).
     template : PolarityTemplate
         The sign of every weight; weights with entry 0 stay free.
     reset : {"posRand", "posCon", "zero", "flip"}
@@ -46,8 +47,9 @@ class FreezeSGD:
     Raises
     ------
     TypeError
-        If ``optimizer`` is no torch optimizer, wraps one and runs no hooks of its own, or is LBFGS;
-        if an argument has a wrong type.
+        If ``optimizer`` is no torch optimizer, wraps or keeps another one (of SAM, pass the
+        ``base_optimizer``), keeps a second copy of the weights, or is LBFGS; if an argument has a
+        wrong type.
     ValueError
         If the rule is unknown; if ``epsilon`` is not a finite number > 0 or underflows a weight's
         dtype; if the template does not fit the model (:class:`~polarity.PolarityTemplate`); if a
@@ -293,7 +295,6 @@ class FreezeSGD:
             # A processor reads them in row order, a GPU in the order of the weights beside them.
             Pair(name, slot, signs if slot.parameter.is_cpu else _beside(slot.parameter, signs))
             for name, slot, signs in self.template.pair(self.model, strict=self.strict)
-            if signs.any()
         ]
 
     def _check_start(self) -> None:
@@ -406,6 +407,21 @@ def _check_optimizer(optimizer: object) -> None:
         raise TypeError(
             f"optimizer must be the torch.optim.Optimizer itself; this {type(optimizer).__name__} "
             "wraps one and runs no hooks of its own: pass the one inside, often called .optimizer"
+        )
+    inner = [
+        name
+        for name, part in vars(optimizer).items()
+        if isinstance(part, torch.optim.Optimizer) and part.param_groups is optimizer.param_groups
+    ]
+    if inner:
+        raise TypeError(
+            f"optimizer must be the one that moves the weights; this {type(optimizer).__name__} "
+            f"leaves that to another, whose steps its hooks need not see: pass its .{inner[0]}"
+        )
+    if callable(getattr(optimizer, "train", None)) and callable(getattr(optimizer, "eval", None)):
+        raise TypeError(
+            f"optimizer must not be a {type(optimizer).__name__}: its eval() puts weights in place "
+            "that were computed from a second copy, which no reset reaches"
         )
     if isinstance(optimizer, torch.optim.LBFGS):
         raise TypeError(

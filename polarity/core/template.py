@@ -436,7 +436,7 @@ class PolarityTemplate(Mapping[str, Tensor]):
         return {name: count for name, count in counts.items() if count}
 
     def pair(self, model: nn.Module, *, strict: bool = True) -> list[Pair]:
-        """Lay each entry beside the model's parameter, one pair for each parameter.
+        """Lay each entry beside the model's parameter, one pair for each that has signs to keep.
 
         What :meth:`match_`, :meth:`violations` and :class:`~polarity.FreezeSGD` go through: for a
         loop of your own over weights and their signs.
@@ -479,7 +479,9 @@ class PolarityTemplate(Mapping[str, Tensor]):
                 faults[name] = "is not a parameter of the model"
                 continue
             first = pairs.setdefault(id(slot.parameter), Pair(name, slot, signs))
-            if what := fault(slot.parameter, finite=False):
+            # What is left free may be of a kind that has no sign: packed bits, complex numbers.
+            what = fault(slot.parameter, finite=False) if signs.any() else shapeless(slot.parameter)
+            if what:
                 faults[name] = what
             elif slot.parameter.shape != signs.shape:
                 here, there = tuple(slot.parameter.shape), tuple(signs.shape)
@@ -492,7 +494,7 @@ class PolarityTemplate(Mapping[str, Tensor]):
                     faults[name] = "has no entry: give it zeros if it is free, or strict=False"
         if faults:
             raise ValueError("the template does not fit the model:" + listing(faults))
-        return list(pairs.values())
+        return [pair for pair in pairs.values() if pair.signs.any()]
 
     @property
     def num_bits(self) -> int:

@@ -631,6 +631,43 @@ def test_a_wrapper_whose_step_runs_no_hooks(registry: Callable[[], Any]) -> None
         FreezeSGD(model, wrapped, donor())
 
 
+class SAM(Optimizer):
+    """Its users call two methods, not ``step``; the second lets another optimizer step."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 10.0})
+        self.base_optimizer = torch.optim.SGD(self.param_groups, lr=10.0)
+        self.param_groups = self.base_optimizer.param_groups
+
+    def step(self, closure: Any = None) -> None:
+        self.base_optimizer.step()
+
+
+class ScheduleFree(torch.optim.SGD):
+    """It trains at one point and evaluates at another, which an average has made."""
+
+    def train(self) -> None: ...
+
+    def eval(self) -> None: ...
+
+
+def test_another_optimizer_moves_the_weights() -> None:
+    model = donor().match_(network())
+    sam = SAM(model.parameters())
+    with pytest.raises(TypeError, match=r"this SAM leaves that to .* pass its \.base_opt"):
+        FreezeSGD(model, sam, donor())
+    with FreezeSGD(model, sam.base_optimizer, donor()) as freeze:
+        loss(model).backward()
+        sam.base_optimizer.step()
+    assert donor().violations(model) == {} and any(freeze.resets.values())
+
+
+def test_a_second_copy_of_the_weights() -> None:
+    model = donor().match_(network())
+    with pytest.raises(TypeError, match=r"must not be a ScheduleFree: its eval\(\) puts weights"):
+        FreezeSGD(model, ScheduleFree(model.parameters(), lr=0.1), donor())
+
+
 def test_signs_are_held_once() -> None:
     """Two of them would crush what they disagree on, and each would find its own signs kept."""
     model, optimizer, template, freeze = frozen()

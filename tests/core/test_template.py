@@ -320,6 +320,24 @@ def tied() -> nn.Module:
     return model
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.complex64])
+def test_what_is_left_free_may_have_no_sign(dtype: torch.dtype) -> None:
+    """As the packed weights have beside which an adapter learns."""
+    model = nn.Sequential(nn.Linear(5, 8), nn.Linear(8, 2))
+    model[0].weight = nn.Parameter(torch.ones(8, 5, dtype=dtype), requires_grad=False)
+    template = PolarityTemplate.from_model(model, include=["1.weight"])
+    assert not template["0.weight"].any()
+    model[1].weight.data.neg_()
+    assert template.violations(model) == {"1.weight": 16}
+    template.match_(model)
+    assert template.violations(model) == {} and model[0].weight.eq(1).all()
+    with pytest.raises(ValueError, match=r"'0\.weight' has dtype torch\."):
+        PolarityTemplate.random(model).match_(model)
+    model[0].weight = nn.Parameter(torch.ones(5, 8, dtype=dtype), requires_grad=False)
+    with pytest.raises(ValueError, match=r"'0\.weight' has shape \(5, 8\) in the model"):
+        template.match_(model)
+
+
 def test_a_tied_parameter_has_one_entry_under_any_name() -> None:
     model = tied()
     template = PolarityTemplate.from_model(model)
