@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .._checks import keep, one_of, positive, whole_number
+from .._checks import distinct, keep, one_of, positive, whole_number
 from ..core import FreezeSGD, PolarityTemplate, weight_names
 from ..core.reset import check_rule
 from .networks import HEAD, NETWORKS, DigitViT
@@ -64,6 +64,8 @@ class Recipe(NamedTuple):
     """``"same"`` digits, ``"other"`` digits, or None: the recipient's own random signs."""
     frozen: bool
     kinds: tuple[str, ...] = ("weights",)
+    if_any: bool = False
+    """Whether kinds that a network lacks are passed over."""
 
 
 CONDITIONS: Mapping[str, Recipe] = MappingProxyType(
@@ -75,8 +77,8 @@ CONDITIONS: Mapping[str, Recipe] = MappingProxyType(
         "fluid_random": Recipe(None, False),
         "frozen_donor_gains": Recipe("same", True, ("weights", "gains")),
         "frozen_random_gains": Recipe(None, True, ("weights", "gains")),
-        "frozen_rest": Recipe(None, True, KINDS[1:]),
-        "frozen_everything": Recipe(None, True, KINDS),
+        "frozen_rest": Recipe(None, True, KINDS[1:], if_any=True),
+        "frozen_everything": Recipe(None, True, KINDS, if_any=True),
     }
 )
 """The conditions that a recipient can be trained under."""
@@ -205,6 +207,31 @@ def deal(images: Tensor, labels: Tensor, n_train: int, seed: int) -> Deal:
         task(halves[0], same),
         task(halves[1], other[: len(same)]),
     )
+
+
+def _check_digits(images: Tensor, labels: Tensor) -> None:
+    """Raise unless these are images (n, 8, 8) in float32, and the number of each one's digit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming what is wrong.
+    """
+    for name, tensor in (("images", images), ("labels", labels)):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
+    if images.dtype != torch.float32 or images.shape[1:] != (8, 8):
+        raise ValueError(
+            f"images must be float32 of shape (n, 8, 8), got {images.dtype} of "
+            f"{tuple(images.shape)}"
+        )
+    if labels.shape != images.shape[:1] or labels.is_floating_point():
+        raise ValueError(
+            f"labels must be whole numbers of shape ({len(images)},), one for each image; got "
+            f"{labels.dtype} of {tuple(labels.shape)}"
+        )
+    if (found := labels.unique().tolist()) != list(range(2 * CLASSES)):
+        raise ValueError(f"labels must be those of ten digits, 0 to 9 and all of them; got {found}")
 
 
 def kinds(model: nn.Module) -> dict[str, str]:
@@ -344,10 +371,12 @@ def inherited(
     Raises
     ------
     ValueError
-        If the network has no parameter of these kinds.
+        If the network lacks one of these kinds, or all where lacking is allowed.
     """
-    if not set(recipe.kinds) & set(kinds(model).values()):
-        raise ValueError(f"the network has no {' or '.join(recipe.kinds)}")
+    there = set(kinds(model).values())
+    lacking = [kind for kind in recipe.kinds if kind not in there]
+    if lacking and not (recipe.if_any and there.intersection(recipe.kinds)):
+        raise ValueError(f"the network has no {' and no '.join(lacking)}")
     own = polarity_of(model, recipe.kinds, torch.Generator().manual_seed(seed))
     if recipe.donor is None:
         return own
@@ -454,10 +483,16 @@ def train_digits(
 
     Raises
     ------
-    ValueError
-        If a network or a condition is unknown, or a network lacks what a condition freezes; or if a
-        number of trials is missing or below 1.
+    TypeError, ValueError
+        If a network or a condition is unknown or there twice, or a network lacks what a condition
+        freezes; if a number of trials is missing or below 1; if images or labels are of other
+        shapes or types, or not of ten classes.
     """
+    _check_digits(images, labels)
+    for network, names in conditions.items():
+        one_of("network", network, NETWORKS)
+        for condition in distinct(f"conditions of {network}", names):
+            one_of("condition", condition, CONDITIONS)
     if unknown := conditions.keys() - trials.keys():
         raise ValueError(
             f"trials must say how many of each network in conditions; got none of "

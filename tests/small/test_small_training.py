@@ -106,6 +106,10 @@ def test_a_donor_of_other_digits_passes_on_all_but_its_last_layer() -> None:
 def test_a_network_must_have_what_a_condition_freezes() -> None:
     with pytest.raises(ValueError, match="the network has no gains"):
         inherited(Recipe(None, True, ("gains",)), start("gru", 0), {}, 0)
+    with pytest.raises(ValueError, match="the network has no gains"):
+        inherited(CONDITIONS["frozen_random_gains"], start("gru", 0), {}, 0)
+    rest = inherited(CONDITIONS["frozen_rest"], start("gru", 0), {}, 0)
+    assert {kinds(start("gru", 0))[name] for name in rest if rest[name].any()} == {"biases"}
 
 
 @pytest.mark.parametrize("condition", ["frozen_random", "frozen_random_gains", "frozen_rest"])
@@ -113,7 +117,7 @@ def test_what_a_recipe_freezes_keeps_its_sign_and_the_rest_is_free(condition: st
     recipe, seeds = CONDITIONS[condition], Seeds.of(0, 0)
     fresh = start("resnet", seeds.start)
     template = inherited(recipe, fresh, {}, seeds.signs)
-    everything = inherited(Recipe(None, True, KINDS), fresh, {}, seeds.signs)
+    everything = inherited(CONDITIONS["frozen_everything"], fresh, {}, seeds.signs)
     model = template.match_(copy.deepcopy(fresh))
     lively = replace(PROTOCOL, lr=0.1)
     fit(model, deal(IMAGES, LABELS, 20, 0).train, lively, seeds, template)
@@ -248,3 +252,34 @@ def test_smoke_is_short_and_donors_have_a_protocol_of_their_own() -> None:
 def test_numbers_of_trials_that_make_no_sense(trials: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         train_digits({"gru": ["fluid_random"]}, trials, PROTOCOL, IMAGES, LABELS, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES.numpy(), LABELS, r"images must be a torch\.Tensor, got ndarray"),
+        (IMAGES[:, None], LABELS, r"images must be float32 of shape \(n, 8, 8\), got .*1, 8, 8\)"),
+        (IMAGES.double(), LABELS, r"images must be float32 .* got torch\.float64"),
+        (IMAGES, LABELS.float(), r"labels must be whole numbers of shape \(120,\)"),
+        (IMAGES, LABELS[1:], r"labels must be .* one for each image; got .* of \(119,\)"),
+        (IMAGES, LABELS % 3, r"labels must be those of ten digits, .* got \[0, 1, 2\]"),
+        (IMAGES, LABELS + 10, r"labels must be those of ten digits, .* got \[10, 11"),
+    ],
+)
+def test_digits_that_are_none(images: Any, labels: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        train_digits({"gru": ["fluid_random"]}, {"gru": 1}, PROTOCOL, images, labels, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ([], "conditions of gru must be distinct values, at least one"),
+        (["fluid_random"] * 2, "conditions of gru must be distinct values"),
+        ("fluid_random", "conditions of gru must be a sequence, got 'fluid_random'"),
+        (["fluid"], "condition must be one of .* got 'fluid'"),
+    ],
+)
+def test_conditions_that_are_none(conditions: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        train_digits({"gru": conditions}, {"gru": 1}, PROTOCOL, IMAGES, LABELS, jobs=1)
