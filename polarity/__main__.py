@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import __version__
 from ._checks import one_of
 from .datasets.catalogue import DATASETS
 from .datasets.folder import OFFLINE, VARIABLE, DownloadError, Origin, folders, offline
@@ -119,7 +120,8 @@ def _lines(state: Mapping[str, Any]) -> Iterator[str]:
             if record.get("weights"):
                 yield from _row("  its weights", record["weights"])
         yield ""
-    yield f"Looked in {', '.join(state['folders'])}."
+    looked = [name if Path(name).is_dir() else f"{name} (not there)" for name in state["folders"]]
+    yield f"Looked in {', '.join(looked)}."
     yield f"Name another folder by --data FOLDER or ${VARIABLE}."
 
 
@@ -178,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="polarity",
         description="Freeze the polarity of a network's weights: data, donors, runs of the book.",
     )
+    parser.add_argument("--version", action="version", version=f"polarity {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     data = commands.add_parser(
         "data",

@@ -12,6 +12,7 @@ import numpy as np
 
 from ._checks import distinct, keep, one_of, open_unit_interval, positive, whole_number
 from .core.reset import RESET_RULES
+from .networks import ARCHITECTURES
 
 CONDITIONS = ("frozen_sufficient", "frozen_random", "fluid_random")
 """The conditions of XOR-5D, by what is held and whose signs."""
@@ -170,7 +171,8 @@ class ImagesProtocol:
     architecture
         A name of :data:`polarity.networks.ARCHITECTURES`; it fixes the image size.
     donor
-        Whose polarity is transferred; a name of :data:`polarity.donors.DONORS`.
+        Whose polarity is transferred; a name of :data:`polarity.donors.DONORS`, or the path of a
+        template file. It is looked up when a run is identified.
     reset
         The rule of Algorithm 1 for a weight of the wrong sign.
     epsilon
@@ -229,9 +231,9 @@ class ImagesProtocol:
         one_of("reset", self.reset, RESETS)
         one_of("precision", self.precision, PRECISIONS)
         one_of("tier", self.tier, IMAGE_TIERS)
-        for name in ("architecture", "donor"):
-            if not isinstance(getattr(self, name), str):
-                raise TypeError(f"{name} must be a name, got {getattr(self, name)!r}")
+        one_of("architecture", self.architecture, ARCHITECTURES)
+        if not isinstance(self.donor, str):
+            raise TypeError(f"donor must be a name, got {self.donor!r}")
 
     @classmethod
     def reduced(cls, dataset: str = "fashion_mnist", **changes: Any) -> ImagesProtocol:

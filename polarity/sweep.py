@@ -120,7 +120,11 @@ def cells(protocol: ImagesProtocol) -> Iterator[Cell]:
 
 
 def missing(
-    protocol: ImagesProtocol, store: Store, identity: Callable[..., dict[str, Any]]
+    protocol: ImagesProtocol,
+    store: Store,
+    identity: Callable[..., dict[str, Any]],
+    *,
+    folder: Path | None = None,
 ) -> list[Cell]:
     """Return the cells that the store does not hold, in the order of a sweep.
 
@@ -132,9 +136,15 @@ def missing(
         What is there.
     identity
         :func:`polarity.images.identity`, or the like.
+    folder
+        Data folder, passed on to ``identity``.
     """
     held = store.keys()
-    return [cell for cell in cells(protocol) if Run.key_of(identity(protocol, *cell)) not in held]
+    return [
+        cell
+        for cell in cells(protocol)
+        if Run.key_of(identity(protocol, *cell, folder=folder)) not in held
+    ]
 
 
 def passes(protocol: ImagesProtocol, n: int) -> int:
@@ -220,7 +230,7 @@ def sweep(
     device
         Passed on to ``train``.
     folder
-        Data folder, passed on to ``train``.
+        Data folder, passed on to ``identity`` and ``train``.
     progress
         Show a progress bar, and the epochs of the run where runs are trained one at a time.
     costs
@@ -243,7 +253,7 @@ def sweep(
 
     whole_number("jobs", jobs, at_least=1)
     began = time.monotonic()
-    todo = missing(protocol, store, identity)
+    todo = missing(protocol, store, identity, folder=folder)
     if todo:
         store.check_writable()
     costs = costs or Costs(protocol, _rate(device, protocol.precision))
@@ -254,7 +264,7 @@ def sweep(
 
     def affordable() -> Iterator[Any]:
         for cell in todo:
-            if Run.key_of(identity(protocol, *cell)) in store:
+            if Run.key_of(identity(protocol, *cell, folder=folder)) in store:
                 drop(cell)
                 continue
             if time.monotonic() - began + costs.seconds(cell) > budget:
@@ -354,7 +364,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         choices=IMAGE_TIERS,
         default=usual.tier,
         help=f"paper (default): {_sums_up(usual)}; reduced: {_sums_up(small)}; smoke: the paper's "
-        f"network in seconds, with one size, {tiny.trials} trials, {tiny.epochs} epochs and "
+        f"network in short runs, with one size, {tiny.trials} trials, {tiny.epochs} epochs and "
         f"{tiny.n_val} test images at most",
     )
     add("--trials", type=int, help="networks per size and condition; default: the tier's")
@@ -435,9 +445,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rate = _rate(options.device, protocol.precision)
         costs = Costs(protocol, rate)
 
-        def who(protocol: ImagesProtocol, n: int, trial: int, condition: str) -> dict[str, Any]:
-            return identity(protocol, n, trial, condition, folder=options.data)
-
         here = device_name(options.device, options.jobs)
         for run in _alike(store, protocol):
             if run.info.get("device") != here or "seconds" not in run.info:
@@ -446,7 +453,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Processors that share a maker's name may differ in their instructions.
             if costs.possible(n, seconds):
                 costs.learn(n, seconds, before=True)
-        todo = missing(protocol, store, who)
+        todo = missing(protocol, store, identity, folder=options.data)
         total = sum(1 for _ in cells(protocol))
         cost = sum(costs.seconds(cell) for cell in todo) / options.jobs
         guess = f"a guess, no such run has been measured on {here}"
@@ -467,7 +474,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             protocol,
             store,
             train=train,
-            identity=who,
+            identity=identity,
             budget=options.budget,
             jobs=options.jobs,
             device=options.device,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,19 @@ def test_the_same_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     flat = " ".join(shown.split())
     assert "the original: `polarity data fetch cifar10`; or put https://www.cs.toronto.edu" in flat
     assert "to get it: `polarity data fetch fashion_mnist`; or `apt install" in flat
-    assert f"Looked in {tmp_path / 'named'}, {tmp_path / 'cache'}" in flat
+    assert (
+        f"Looked in {tmp_path / 'named'}, {tmp_path / 'cache' / 'polarity' / 'data'} (not there)."
+        in flat
+    )
     for name in [*DATASETS, *DONORS]:
         assert sum(line.startswith(f"  {name} ") for line in lines) == 1
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"polarity {version('polarity')}\n"
 
 
 def test_forbidden_downloads_are_not_tried(

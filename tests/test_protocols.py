@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,21 @@ def test_a_number_has_one_key_whichever_kind_of_it_is_given() -> None:
 def test_bad_fields(field: str, value: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         XOR5DProtocol(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error", "message"),
+    [
+        ("architecture", "resnet", ValueError, "architecture must be one of alexnet, .*'resnet'"),
+        ("architecture", None, ValueError, "architecture must be one of alexnet, .* got None"),
+        ("donor", 64, TypeError, "donor must be a name, got 64"),
+        ("precision", "float16", ValueError, "precision must be one of float32, bf16"),
+        ("n_val", 0, ValueError, "n_val must be at least 1, got 0"),
+    ],
+)
+def test_bad_fields_of_images(field: str, value: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        ImagesProtocol(**{field: value})
 
 
 def test_unknown_field() -> None:

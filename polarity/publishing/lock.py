@@ -7,6 +7,7 @@ pins. The last is written by this module, as the second half of ``make lock``.
 
 from __future__ import annotations
 
+import argparse
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -111,6 +112,10 @@ def environment_yml(root: Path) -> str:
 
 def main() -> None:
     """Write ``environment.yml``."""
+    argparse.ArgumentParser(
+        prog="python -m polarity.publishing.lock",
+        description="Write environment.yml anew, with the pins of constraints.txt.",
+    ).parse_args()
     root = repository_root()
     if root is None:
         raise SystemExit("the package is not in a clone")

@@ -33,16 +33,26 @@ PROTOCOL = ImagesProtocol.reduced(
 )
 
 
-def identity(protocol: ImagesProtocol, n: int, trial: int, condition: str) -> dict[str, Any]:
-    return protocol.cell(n, trial, condition)
+def identity(
+    protocol: ImagesProtocol, n: int, trial: int, condition: str, *, folder: Path | None = None
+) -> dict[str, Any]:
+    """As where the images in a folder of the caller's are others than those found without it."""
+    return protocol.cell(n, trial, condition) | {"data": "original" if folder is None else "copy"}
 
 
 def pretend(
-    protocol: ImagesProtocol, n: int, trial: int, condition: str, *, seconds: float = 0.0, **_: Any
+    protocol: ImagesProtocol,
+    n: int,
+    trial: int,
+    condition: str,
+    *,
+    seconds: float = 0.0,
+    folder: Path | None = None,
+    **_: Any,
 ) -> Run:
     time.sleep(seconds)
     return Run(
-        identity=identity(protocol, n, trial, condition),
+        identity=identity(protocol, n, trial, condition, folder=folder),
         epoch=protocol.evaluated(),
         val_loss=[n / 1000],
         val_accuracy=[0.5],
@@ -63,6 +73,16 @@ def test_the_order() -> None:
         Cell(250, 0, "fluid_rand_polarity"),
     ]
     assert len(order) == 8 and {cell.trial for cell in order[4:]} == {1}
+
+
+def test_images_of_a_folder_are_asked_for_where_they_are(tmp_path: Path) -> None:
+    store, there = Store(tmp_path), tmp_path / "data"
+    small = replace(PROTOCOL, trials=1, sizes=(100,))
+    for folder, kind in ((there, "copy"), (None, "original")):
+        first = sweep(small, store, train=pretend, identity=identity, folder=folder, progress=False)
+        assert first.done == 2 and len(store.runs(data=kind)) == 2
+        assert missing(small, store, identity, folder=folder) == []
+    assert len(store.runs()) == 4
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("9m", 540), ("1.5h", 5400)])
