@@ -21,6 +21,7 @@ from polarity.core.parameters import (
     default_weights,
     fault,
     listing,
+    quoted,
     select,
     shapeless,
     slots,
@@ -186,9 +187,9 @@ class PolarityTemplate(Mapping[str, Tensor]):
         Raises
         ------
         TypeError
-            If ``include`` is None, or one string.
+            If ``include`` is None, or one string; if ``state_dict`` is no mapping.
         ValueError
-            As :meth:`from_model`.
+            As :meth:`from_model`, or if ``state_dict`` holds no tensor.
 
         Examples
         --------
@@ -202,7 +203,16 @@ class PolarityTemplate(Mapping[str, Tensor]):
             raise TypeError(
                 "include must choose the weights in a state dict, e.g. weight_names(model)"
             )
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"state_dict must be a mapping, got {type(state_dict).__name__}: from_model reads "
+                "the network itself"
+            )
         held = {name: value for name, value in state_dict.items() if isinstance(value, Tensor)}
+        if not held:
+            inner = [name for name, value in state_dict.items() if isinstance(value, Mapping)]
+            hint = f": the state dict may be one of {quoted(inner)} in it" if inner else ""
+            raise ValueError(f"state_dict holds no tensor{hint}")
         plain = canonical(held)
         tensors = {plain[name]: value for name, value in held.items()}
         return cls(_read({name: tensors[name] for name in chosen(include, tensors)}))
@@ -546,9 +556,10 @@ class PolarityTemplate(Mapping[str, Tensor]):
 
     def __repr__(self) -> str:
         free = sum(signs.numel() for signs in self._signs.values()) - self.num_bits
+        share = f"{self.fraction_positive:.1%} positive, " if self.num_bits else ""
         return (
             f"PolarityTemplate({len(self)} parameters, {self.num_bits:,} bits, "
-            f"{self.fraction_positive:.1%} positive, {free:,} unconstrained)"
+            f"{share}{free:,} unconstrained)"
         )
 
 

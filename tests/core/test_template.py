@@ -98,6 +98,13 @@ def test_from_state_dict() -> None:
         PolarityTemplate.from_state_dict(state, [*names, "9.weight", "x"])
     with pytest.raises(TypeError, match="include must choose"):
         PolarityTemplate.from_state_dict(state, None)
+    with pytest.raises(TypeError, match="state_dict must be a mapping, got Sequential: from_model"):
+        PolarityTemplate.from_state_dict(network(), names)  # type: ignore[arg-type]
+    checkpoint = {"model": state, "epoch": 3}
+    with pytest.raises(ValueError, match="holds no tensor: the state dict may be one of 'model'"):
+        PolarityTemplate.from_state_dict(checkpoint, names)
+    with pytest.raises(ValueError, match=r"state_dict holds no tensor$"):
+        PolarityTemplate.from_state_dict({}, [])
 
 
 def test_random_signs_are_fair_and_independent() -> None:
@@ -178,7 +185,7 @@ def test_summary() -> None:
         "PolarityTemplate(1 parameters, 4 bits, 75.0% positive, 1 unconstrained)"
     )
     assert math.isnan(PolarityTemplate({}).fraction_positive)
-    assert "0 bits" in repr(PolarityTemplate({}))
+    assert repr(PolarityTemplate({})) == "PolarityTemplate(0 parameters, 0 bits, 0 unconstrained)"
 
 
 # --- matching -----------------------------------------------------------------------------------
