@@ -148,6 +148,11 @@ def test_bad_fields_of_images(field: str, value: Any, error: type[Exception], me
         ImagesProtocol(**{field: value})
 
 
+def test_the_last_epoch_is_always_evaluated() -> None:
+    assert ImagesProtocol(epochs=10, evaluate_every=3).evaluated() == [2, 5, 8, 9]
+    assert ImagesProtocol(epochs=2, evaluate_every=5).evaluated() == [1]
+
+
 def test_unknown_field() -> None:
     with pytest.raises(TypeError, match="width"):
         XOR5DProtocol(width=4)

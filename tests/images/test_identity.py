@@ -37,6 +37,20 @@ def test_signs_and_weights_of_a_donor_differ() -> None:
     assert replace(whole, weights=other).digest != whole.digest
 
 
+def test_donors_of_the_same_signs_are_told_apart_by_their_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training, "dataset", lambda _, split, folder=None: images(40, split))
+    one = donor()
+    twice = replace(one, weights={name: 2 * w for name, w in (one.weights or {}).items()})
+    assert one.template == twice.template
+    digests = set()
+    for given in (one, twice):
+        monkeypatch.setattr(training, "donor_of", lambda *_, given=given, **__: given)
+        digests.add(identity(PROTOCOL, 24, 0, "frozen_in_weight")["donor_digest"])
+    assert len(digests) == 2
+
+
 @pytest.mark.parametrize(
     ("copies", "data"),
     [((), "original"), (("test",), "jpeg copy"), (("train", "test"), "jpeg copy")],

@@ -14,6 +14,7 @@ from torch.nn import functional
 from polarity.datasets import DataNotFound, ImageSet
 from polarity.donors import donor as find_donor
 from polarity.images import Training, training
+from polarity.images.conditions import seeds
 from polarity.images.training import _dropout_stream
 from polarity.networks import ARCHITECTURES, alexnet, forward_operations
 from polarity.protocols import ImagesProtocol
@@ -98,6 +99,9 @@ def test_all_conditions_of_a_trial_see_the_same_batches_and_dropout() -> None:
     other = seen("frozen_in_polarity", trial=1)
     assert not any(map(torch.equal, other[0], reference[0]))
     assert not any(same_masks(other, reference))
+    batches, units = reference
+    later = [(batches[i:], units[i:]) for i in (2, 0)]  # the second epoch beside the first
+    assert not any(same_masks(*((b[:2], u[:2]) for b, u in later)))
 
 
 def test_the_same_run_twice_is_the_same(fluid: Training) -> None:
@@ -144,6 +148,60 @@ def test_the_report_is_what_a_plain_evaluation_finds(fluid: Training) -> None:
     assert last.val_accuracy == pytest.approx(
         float((logits.argmax(1) == test.labels).float().mean())
     )
+
+
+def test_a_large_test_set_is_evaluated_in_parts_and_whole(
+    fluid: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 7)
+    parts = trained("fluid_in_polarity")
+    assert [e.val_accuracy for e in parts.epochs] == [e.val_accuracy for e in fluid.epochs]
+    last = fluid.epochs[-1].val_loss
+    assert last is not None and parts.epochs[-1].val_loss == pytest.approx(last, rel=1e-5)
+
+
+def test_the_training_loss_is_that_of_every_image_once() -> None:
+    """Also where the last batch is smaller than the others."""
+    n = 20
+    still = replace(PROTOCOL, epochs=1, lr=1e-30)
+    one = Training(still, n, 0, "fluid_rand_polarity", images(), images(20, "test"), device="cpu")
+    for layer in one.model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
+    (epoch,) = one
+    own = one.data
+    with torch.no_grad():
+        loss = functional.cross_entropy(one.model(one._inputs(own, slice(None))), own.labels)
+    assert n % still.batch_size and epoch.train_loss == pytest.approx(float(loss), rel=1e-4)
+
+
+def test_what_identifies_a_run_is_what_it_is_trained_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(training, "FreezeSGD", lambda *args, **rest: given.append((args, rest)))
+    other = replace(PROTOCOL, lr=0.02, reset="zero", epsilon=0.5)
+    one = Training(
+        other, 24, 1, "frozen_in_polarity", images(), images(), donor=donor(), device="cpu"
+    )
+    (group,) = one.optimizer.param_groups
+    assert (group["lr"], group["eps"], group["betas"]) == (0.02, 1e-7, (0.9, 0.999))
+    ((model, optimizer, _, *rule), rest) = given[0]  # type: ignore[misc]
+    assert model is one.model and optimizer is one.optimizer
+    assert rule == ["zero", 0.5] and rest == {"seed": seeds(other, 24, 1).reset}
+
+
+def test_a_unit_is_dead_if_no_image_wakes_it(fluid: Training) -> None:
+    outputs: list[Tensor] = []
+    hooks = [
+        layer.register_forward_hook(lambda _, __, given: outputs.append(given))
+        for layer in fluid.model.modules()
+        if isinstance(layer, nn.ReLU)
+    ]
+    found = fluid.dead()
+    for hook in hooks:
+        hook.remove()
+    highest = [output.transpose(0, 1).flatten(1).amax(1) for output in outputs]
+    assert found == pytest.approx([float((unit == 0).float().mean()) for unit in highest])
+    assert any(0 < share < 1 for share in found)
 
 
 def test_dead_units(fluid: Training) -> None:
@@ -233,3 +291,14 @@ def test_a_run_names_the_code_that_trained_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(training, "code_digest", lambda: "edited")
     run = training.train(short, 24, 0, "fluid_rand_polarity", device="cpu")
     assert run.info["code"] == loaded
+
+
+def test_a_run_holds_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "dataset", lambda name, split, folder: images(40, split))
+    run = training.train(PROTOCOL, 24, 0, "fluid_rand_polarity", device="cpu")
+    one = Training(PROTOCOL, 24, 0, "fluid_rand_polarity", images(), images(40), device="cpu")
+    started = one.dead()
+    rows = [row for row in one if row.val_loss is not None]
+    assert run.epoch == [row.number for row in rows] == [1, 3]
+    assert run.dead == {"start": started, "end": one.dead()} and started != one.dead()
+    assert len(run.train_loss) == PROTOCOL.epochs
