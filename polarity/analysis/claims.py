@@ -408,6 +408,8 @@ class Verdict:
         """The rule in words, or why it could not be applied."""
         if math.isnan(self.estimate.value):
             return f"undecided, because the value is undefined: {self.estimate.method}"
+        if math.isnan(self.estimate.low):
+            return f"undecided, because the value has no interval: {self.estimate.method}"
         return self.claim.rule.describe(self.claim.spec)
 
     @property

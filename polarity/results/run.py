@@ -108,7 +108,7 @@ class Run:
 def _alike(a: Any, b: Any) -> bool:
     if isinstance(a, Mapping):
         return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
-    if len(a) and isinstance(a[0], str):
+    if any(len(values) and isinstance(values[0], str) for values in (a, b)):
         return list(a) == list(b)
     x, y = (np.asarray(v, dtype=np.float32) for v in (a, b))
     return x.shape == y.shape and bool(np.array_equal(x, y, equal_nan=True))

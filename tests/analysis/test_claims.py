@@ -8,6 +8,7 @@ import pytest
 from polarity.analysis.claims import CLAIMS, OUTCOMES, judge, ledger, ledger_html
 from polarity.analysis.estimate import Estimate
 from polarity.analysis.rules import Above, Below, Equals, RatioLike, Within
+from polarity.analysis.statistics import spread
 
 
 def estimate(value: float, low: float, high: float) -> Estimate:
@@ -77,6 +78,48 @@ def test_undefined_value_decides_nothing():
     assert "undefined" in verdict.explanation and "undefined" in verdict.ours
 
 
+def test_a_value_without_an_interval_decides_nothing():
+    verdict = judge("xor5d.less_data", spread([-0.02]))
+    assert verdict.outcome == "undecided" and "no interval" in verdict.ours
+    assert verdict.explanation.startswith("undecided, because the value has no interval")
+
+
+IMAGES = {
+    "less_data": Below(0.0),
+    "less_time": Below(1.0),
+    "freezing": Below(0.0),
+    "random_polarity": Below(0.01),
+    "fine_tuning_data": Below(0.0),
+    "fine_tuning_time": Below(1.0),
+    "weights_time": Below(1.0),
+    "compressed": Within(0.02),
+}
+
+
+def test_what_decides_is_written_down_twice():
+    """A bound that moves turns verdicts: nobody is to move one without noticing."""
+    assert {claim.id: claim.rule for claim in CLAIMS.values()} == {
+        "xor5d.less_data": Below(0.0),
+        "xor5d.less_time": Below(1.0),
+        "xor5d.time_60": RatioLike(0.58),
+        "xor5d.time_72": RatioLike(0.48),
+        "xor5d.random_error": Below(0.005),
+        "xor5d.random_time": Below(1.02),
+        "xor5d.any_reset_rule": Below(0.0),
+        "capacity.sufficient_small": Below(0.0),
+        "capacity.random_small": Below(0.0),
+        "capacity.random_medium": Within(0.05),
+        "capacity.solved_at_15": Above(0.99),
+        "capacity.sufficient_wins": Above(0.9),
+        "theory.lemma_2_1": Within(0.05),
+        "theory.d3_formula_at_15": Above(0.99),
+        "theory.d3_99pct_at_15": Above(0.99),
+        "theory.three_units_suffice": Equals(3),
+        **{f"images_fashion_mnist.{name}": rule for name, rule in IMAGES.items()},
+        **{f"images_cifar10.{name}": rule for name, rule in IMAGES.items()},
+    }
+
+
 def test_a_changed_result_changes_ledger_and_card():
     claim = "xor5d.time_60"
     good = ledger({claim: estimate(0.6, 0.4, 0.8)}).set_index("claim").verdict
@@ -119,6 +162,11 @@ def test_the_setting_is_shown_wherever_the_number_is():
     words = "Measured on reduced tier, 5 trials."
     assert words in verdict._repr_html_() and words in str(verdict)
     assert words in ledger_html({claim.id: small})
+    other = replace(small, setting="paper tier, 1 trial")
+    both = ledger_html({claim.id: small, "images_cifar10.less_data": other})
+    for number, setting in (("1", "reduced tier, 5 trials"), ("2", "paper tier, 1 trial")):
+        assert both.count(f"<sup>{number}</sup>") == 2
+        assert f"<sup>{number}</sup> Measured on {setting}." in both
     assert ledger({claim.id: small}).set_index("claim").setting[claim.id] == words
     plain = judge(claim.id, estimate(-0.1, -0.2, -0.05))
     assert "Measured on" not in plain._repr_html_() + str(plain)

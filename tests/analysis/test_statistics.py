@@ -374,6 +374,31 @@ def test_confidence_outside_the_open_unit_interval(statistic, confidence):
         statistic(confidence)
 
 
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        median,
+        median_among_successful,
+        lambda x, confidence: kaplan_meier_median(x, HORIZON, confidence=confidence),
+        lambda x, confidence: bootstrap_difference(x, 0 * x, confidence=confidence),
+        lambda x, confidence: bootstrap_difference(
+            x, 0 * x, "mean", method="BCa", confidence=confidence
+        ),
+    ],
+)
+def test_less_confidence_gives_a_narrower_interval(statistic):
+    values = np.arange(50.0)
+    half, most = (statistic(values, confidence=confidence) for confidence in (0.5, 0.95))
+    assert most.low < half.low < half.value < half.high < most.high
+    assert (half.confidence, most.confidence) == (0.5, 0.95)
+
+
+def test_the_papers_median_has_the_interval_of_those_that_got_there():
+    there = [10, 12, 15, 16, 17, 18, 19, 20]
+    of_all, of_them = median_among_successful(there + 4 * [NAN]), median(there)
+    assert (of_all.low, of_all.high) == (of_them.low, of_them.high)
+
+
 # --- median, proportion, spread ----------------------------------------------------------------
 
 
@@ -726,6 +751,10 @@ def test_four_comparisons_as_in_figure_3():
     assert table.loc["same", "effect"] == 0.5
     assert table["star"].tolist() == [True, False, True, False]
     assert table["star"].dtype == bool
+    strict = compare_to_reference(reference, others, alpha=table["p_holm"].min() / 2)
+    assert not strict["star"].any()
+    exact = compare_to_reference(reference, others, alpha=table["p_holm"].min())
+    assert not exact["star"].any()  # significant is what lies below alpha
     # The comparison that could not be made is not in the family: three, not four.
     assert table.loc["far", "p_holm"] == pytest.approx(3 * table["p"].min())
     assert table.loc["lost", ["n", "nan"]].tolist() == [0, 20]

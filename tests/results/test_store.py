@@ -17,6 +17,7 @@ import pytest
 
 from polarity.protocols import ImagesProtocol
 from polarity.results import ConflictError, DamagedShardWarning, Run, Store
+from polarity.results import store as store_module
 
 
 def run(n: int = 100, trial: int = 0, condition: str = "fluid_rand_polarity", seed: int = 0) -> Run:
@@ -51,6 +52,7 @@ def test_what_is_added_is_found_again(tmp_path: Path) -> None:
     for value in ("cifar10", None):
         with pytest.raises(ValueError, match=r"runs have no field datset; theirs are .*dataset"):
             again.runs(datset=value)
+    assert [one.key for one in again.runs()] == sorted(again.keys())
     assert not list(store.folder.glob(".*"))
     one, other = again.holding({runs[0].key, runs[4].key})
     assert {one, other} < set(again.files()) and again.holding(set()) == []
@@ -66,6 +68,8 @@ def test_equality_sees_every_number() -> None:
     assert not one.same_results(replace(one, dead={"start": [0.1], "end": [0.5]}))
     assert not one.same_results(replace(one, dead={"start": [0.0]}))
     assert not one.same_results(replace(one, layers=["conv1", "fc6"]))
+    bare = replace(one, layers=[], flipped=[])
+    assert not one.same_results(bare) and not bare.same_results(one)
 
 
 def test_curves_of_other_lengths_are_refused() -> None:
@@ -82,6 +86,7 @@ def test_the_arrays(tmp_path: Path) -> None:
     assert curves.sizes["condition"] == 2 and curves.sizes["trial"] == 2
     assert curves.condition.values.tolist() == ["frozen_in_polarity", "fluid_rand_polarity"]
     assert curves.epoch.values.tolist() == [1, 3, 5]
+    assert curves.step.values.tolist() == [1, 2, 3, 4, 5]  # each beside the epoch before it
     cell = curves.sel(condition="fluid_rand_polarity", n_train=250, trial=1)
     np.testing.assert_array_equal(cell.val_loss, np.float32(run(250, 1).val_loss))
     np.testing.assert_array_equal(cell.flipped, np.float32(run(250, 1).flipped))
@@ -108,6 +113,11 @@ def test_the_same_key_twice(tmp_path: Path) -> None:
     with pytest.raises(ConflictError, match="fashion_mnist, n_train 250") as error:
         store.runs()
     assert str(second) in str(error.value) and str(first) not in str(error.value)
+    curves = Store(tmp_path / "curves")
+    names = {curves.add(one) for one in (run(), replace(run(), train_loss=[9.0] * 6))}
+    assert len(names) == 2  # the second must not take the first one's place
+    with pytest.raises(ConflictError):
+        curves.runs()
 
 
 def test_a_conflict_stops_only_those_who_ask_for_it(tmp_path: Path) -> None:
@@ -340,6 +350,40 @@ def test_damage_anywhere_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [("train_loss", "its checksum does not fit its rows"), ("key", "not that of its identity")],
+)
+def test_a_shard_that_was_written_over_by_another_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, said: str
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Store(tmp_path).add(run())
+    table = pq.read_table(path)
+    other = ["0" * 64] if column == "key" else [[9.0] * 6]
+    field = table.schema.field(column)
+    table = table.set_column(table.column_names.index(column), field, pa.array(other, field.type))
+    if column == "key":  # a program that keeps checksums, but not what a key is
+        digest = store_module._digest(table)
+        table = table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), b"polarity.sha256": digest.encode()}
+        )
+    pq.write_table(table, path)
+    with pytest.warns(DamagedShardWarning, match=said):
+        assert Store(tmp_path).runs() == []
+
+
+def test_a_store_in_use_sees_that_a_shard_was_replaced(tmp_path: Path) -> None:
+    store, other = Store(tmp_path), Store(tmp_path / "other")
+    path = store.add(run())
+    assert [one.key for one in store.runs()] == [run().key]
+    shutil.move(other.add(run(250), run(500)), path)
+    assert {one.key for one in store.runs()} == {run(250).key, run(500).key}
+
+
+@pytest.mark.usefixtures("settled")
 def test_foreign_files_are_set_aside_and_later_schemas_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,13 +412,13 @@ def test_a_full_disk_leaves_no_shard(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_stale_temporaries_are_removed_and_young_ones_left(tmp_path: Path) -> None:
-    old, young = tmp_path / ".a-1.partial", tmp_path / ".b-2.partial"
-    for path in (old, young):
+    old, young, slow = (tmp_path / f".{name}.partial" for name in ("a-1", "b-2", "c-3"))
+    for path, seconds in ((old, 1e6), (young, 0), (slow, 3600)):
         path.write_bytes(b"PAR1")
-    os.utime(old, (time.time() - 1e6,) * 2)
+        os.utime(path, (time.time() - seconds,) * 2)
     store = Store(tmp_path)
     store.add(run())
-    assert not old.exists() and young.exists() and len(store.runs()) == 1
+    assert not old.exists() and young.exists() and slow.exists() and len(store.runs()) == 1
 
 
 def test_a_temporary_file_of_somebody_else_costs_no_run(
