@@ -172,6 +172,50 @@ def test_no_run_is_begun_that_would_not_fit(tmp_path: Path) -> None:
     assert 2 <= some.done < 8  # those of n = 100 are affordable, until n = 250 comes
 
 
+def test_time_that_is_over_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(polarity.sweep.time, "monotonic", lambda: now[0])
+
+    def clocked(*args: Any, **kw: Any) -> Run:
+        now[0] += 100
+        return pretend(*args, **kw)
+
+    costs = Costs(PROTOCOL, 1e11)
+    costs.learn(100, 100.0, before=True)
+    arguments: dict[str, Any] = {"identity": identity, "costs": costs, "progress": False}
+    done = sweep(PROTOCOL, Store(tmp_path), train=clocked, budget=250.0, **arguments)
+    assert (done.done, done.seconds) == (2, 200.0)
+
+
+def test_a_run_that_takes_longer_than_thought_ends_the_sweep(tmp_path: Path) -> None:
+    def slow(*args: Any, **kw: Any) -> Run:
+        run = pretend(*args, **kw)
+        run.info["seconds"] = 1e9
+        return run
+
+    costs = Costs(PROTOCOL, 1e11)
+    costs.learn(100, 1.0, before=True)
+    arguments: dict[str, Any] = {"identity": identity, "costs": costs, "progress": False}
+    assert sweep(PROTOCOL, Store(tmp_path), train=slow, budget=1e6, **arguments).done == 1
+
+
+def test_device_and_folder_reach_the_training(tmp_path: Path) -> None:
+    given: list[dict[str, Any]] = []
+
+    def watched(*args: Any, **kw: Any) -> Run:
+        given.append(kw)
+        return pretend(*args, **kw)
+
+    asked = {"device": "cpu", "folder": tmp_path / "data"}
+    small = replace(PROTOCOL, trials=1, sizes=(100,), conditions=("fluid_rand_polarity",))
+    sweep(small, Store(tmp_path), train=watched, identity=identity, progress=False, **asked)
+    assert given == [{**asked, "progress": False}]
+
+
+def test_a_training_step_counts_as_three_passes() -> None:
+    assert passes(PROTOCOL, 100) == 3 * 100 * PROTOCOL.epochs + 2000 * 1
+
+
 def test_costs_before_and_after_a_measurement() -> None:
     costs = Costs(PROTOCOL, 1e11)
     assert not costs.measured and 0 < costs.seconds(Cell(100, 0, "")) < 3600
@@ -259,6 +303,33 @@ def test_a_killed_sweep_loses_the_current_run_and_goes_on(tmp_path: Path) -> Non
     assert len(list(tmp_path.glob("*.parquet"))) == 8  # nothing was trained twice
 
 
+CONSOLE = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from functools import partial
+import polarity.images, polarity.images.conditions
+from test_sweep import identity, pretend
+from polarity.sweep import main
+polarity.images.train, polarity.images.identity = partial(pretend, seconds=0.3), identity
+polarity.images.conditions.donor_of = lambda *_, **__: None
+sys.exit(main(["images", "--tier", "reduced", "--epochs", "2", "--out", sys.argv[1]]))
+"""
+
+
+def test_a_sweep_that_is_told_to_end_says_how_to_go_on(tmp_path: Path) -> None:
+    """As a cluster tells it, before it kills."""
+    command = [sys.executable, "-c", CONSOLE, str(tmp_path), str(Path(__file__).parent)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 100
+    while not list(tmp_path.glob("*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.terminate()
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert b"Stopped. Finished runs are saved: run it again to go on." in said
+    assert Store(tmp_path).runs()
+
+
 def test_a_full_disk_stops_the_sweep_and_keeps_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,9 +389,13 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     for name, basis in [("own", "(measured)"), ("named alike", "(a guess, ")]:
         assert main([*command[:-1], str(tmp_path / name), "--dry-run"]) == 0
         assert basis in capsys.readouterr().out
-    # Evaluated more often, a run takes longer.
+    # Evaluated more often, or in another precision, a run takes another time.
+    half = [*command[:-1], str(tmp_path / "own"), "--precision", "bf16", "--dry-run"]
+    assert main(half) == 0 and "(a guess, " in capsys.readouterr().out
     often = [*command[:-1], str(tmp_path / "own"), "--evaluate-every", "1", "--dry-run"]
     assert main(often) == 0 and "(a guess, " in capsys.readouterr().out
+    budget = [*command[:-1], str(tmp_path / "own"), "--budget", "9m"]
+    assert main(budget) == 0 and "0 runs in 0 s, 12 left" in capsys.readouterr().out
     assert main([*command[:5], "--epochs", "0"]) == 1
     assert "epochs must be at least 1, got 0" in capsys.readouterr().err
     with pytest.raises(SystemExit):
