@@ -174,17 +174,25 @@ def test_no_run_is_begun_that_would_not_fit(tmp_path: Path) -> None:
 
 def test_time_that_is_over_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(polarity.sweep.time, "monotonic", lambda: now[0])
+    clock = SimpleNamespace(monotonic=lambda: now[0])  # not everybody's: joblib waits by that one
+    monkeypatch.setattr(polarity.sweep, "time", clock)
 
     def clocked(*args: Any, **kw: Any) -> Run:
         now[0] += 100
         return pretend(*args, **kw)
 
+    from joblib import parallel_config
+
     costs = Costs(PROTOCOL, 1e11)
     costs.learn(100, 100.0, before=True)
     arguments: dict[str, Any] = {"identity": identity, "costs": costs, "progress": False}
-    done = sweep(PROTOCOL, Store(tmp_path), train=clocked, budget=250.0, **arguments)
+    done = sweep(PROTOCOL, Store(tmp_path / "one"), train=clocked, budget=250.0, **arguments)
     assert (done.done, done.seconds) == (2, 200.0)
+    now[0] = 0.0
+    with parallel_config(backend="threading"):  # whose runs move this process's clock
+        two = Store(tmp_path / "two")
+        done = sweep(PROTOCOL, two, train=clocked, budget=250.0, jobs=2, **arguments)
+    assert 2 <= done.done <= 4  # the others were not asked for before there was a free worker
 
 
 def test_a_run_that_takes_longer_than_thought_ends_the_sweep(tmp_path: Path) -> None:
