@@ -96,6 +96,7 @@ def test_coarse_evaluation_reports_late_by_less_than_its_step():
     coarse = fine.isel(epoch=slice(1, None, 2))
     late = im.epochs_needed(coarse, 0.5) - im.epochs_needed(fine, 0.5)
     assert float(late.min()) >= 0 and float(late.max()) < im.resolution(coarse)
+    assert im.resolution(fine.isel(epoch=[2, 5, 8, 9])) == 3
 
 
 # --- pairs -------------------------------------------------------------------------------------
@@ -182,9 +183,11 @@ def test_time_by_pairs_has_a_twin():
 def test_the_papers_threshold_where_it_is_reached():
     curves = image_curves()
     assert im.within_reach(curves, 0.60) == 0.60
+    assert im.within_reach(curves, 0.50) == 0.50  # though half of them reach 0.60 as well
     assert im.within_reach(curves, 0.85) == 0.60  # the highest that half of the networks reach
     stuck = image_curves(stuck=IMAGE_CONDITIONS)
     assert im.within_reach(stuck, 0.80) == im.THRESHOLDS[0]
+    assert im.within_reach(tiny([[[0.1, 0.5]], [[0.1, 0.1]]]), 0.50) == 0.50  # one of two is half
 
 
 def test_the_note_says_which_threshold_is_shown_and_why():
@@ -256,11 +259,13 @@ def test_the_family_is_the_comparisons_at_one_n():
 
 def test_never_is_latest_and_missing_is_left_out():
     curves = image_curves(trials=6, stuck=["fluid_in_weight"])
-    curves = without(curves, "fluid_in_weight", 100, 0)
+    curves = without(without(curves, "fluid_in_weight", 100, 0), im.REFERENCE, 100, 5)
     times = im.epochs_needed(curves, 0.6)
     table = im.differences(times, "median_reached").set_index(["n_train", "condition"])
     row = table.loc[(100, "fluid_in_weight")]
     assert math.isnan(row.difference) and row.star and row.trials == 5
+    assert table.trials.tolist() == [6, 6, 6, 5] + [6] * 4
+    assert table.trials_reference.tolist() == [5] * 4 + [6] * 4
     whole = im.differences(times, "restricted_mean", 40.0).set_index(["n_train", "condition"])
     assert whole.loc[(100, "fluid_in_weight")].difference > 0
     assert whole.p_holm.tolist() == table.p_holm.tolist()

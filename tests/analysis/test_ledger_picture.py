@@ -15,6 +15,7 @@ import pytest
 from polarity.analysis.claims import CLAIMS, judge
 from polarity.analysis.estimate import SUBSTITUTE, Estimate
 from polarity.analysis.evidence import EVIDENCE, published_value
+from polarity.analysis.image_metrics import CLAIMED, paired_error
 from polarity.analysis.ledger_picture import HEIGHT, WIDTH, ledger_picture
 from polarity.analysis.published import image_medians
 from polarity.analysis.rules import Equals, RatioLike
@@ -73,13 +74,27 @@ def test_the_papers_values_come_from_its_tables() -> None:
         assert 0 < published_value(f"{page}.less_time") < 1
     for name in ("less_data", "random_error"):
         assert math.isnan(published_value(f"xor5d.{name}"))
-    # Passes over the data: the paper counts the first as epoch 0.
-    table = image_medians().query("dataset == 'cifar10' and metric == 'epochs_to_accuracy'")
-    table = table.pivot(index=["n_train", "threshold"], columns="condition", values="median") + 1
-    passes = (table.frozen_in_polarity / table.fluid_rand_polarity).median()
-    assert published_value("images_cifar10.less_time") == passes
     with pytest.raises(KeyError):
         published_value("no.such")
+
+
+@pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10"])
+def test_the_papers_value_is_of_the_claims_own_pair_of_conditions(dataset: str) -> None:
+    published = image_medians()
+    table = (
+        published[published.dataset == dataset]
+        .fillna({"threshold": 0})
+        .pivot(index=["metric", "n_train", "threshold"], columns="condition", values="median")
+    )
+    errors = table.loc["val_error_at_convergence_pct"] / 100
+    # Passes over the data: the paper counts the first as epoch 0.
+    passes = table.loc["epochs_to_accuracy"] + 1
+    for name, (measure, condition, baseline) in CLAIMED.items():
+        if measure is paired_error:
+            expected = (errors[condition] - errors[baseline]).median()
+        else:
+            expected = (passes[condition] / passes[baseline]).median()
+        assert published_value(f"images_{dataset}.{name}") == pytest.approx(expected), name
 
 
 def test_the_picture_shows_every_claim_with_its_verdict() -> None:

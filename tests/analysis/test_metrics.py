@@ -300,6 +300,7 @@ def test_quartiles_over_another_dimension_keep_the_rest():
         (one([1, 2], [50, 97]), ValueError, "val_accuracy must hold fractions.*from 50 to 97"),
         (one([1, 2], [-0.5, NAN]), ValueError, "val_accuracy must hold fractions"),
         (one([1, 2], [0.5, 0.5]).assign_coords(epoch=[1, 0]), ValueError, "ascending order"),
+        (one([1, 2], [0.5, 0.5]).assign_coords(epoch=[1, 1]), ValueError, "ascending order"),
     ],
 )
 def test_curves_that_are_none(data, error, message):

@@ -138,6 +138,8 @@ def test_the_program_is_read_before_it_is_run(monkeypatch: pytest.MonkeyPatch) -
         (b"I1\n.", "instruction INT"),
         (b"\x80\x05\x96" + struct.pack("<Q", 1) + b"x.", "protocol 5|instruction BYTEARRAY8"),
         (b"\x80\x05N.", "protocol 5 is not known"),
+        (b"\x80\x02Nq\x02.", "BINPUT at byte 3 remembers number 2"),
+        (b"\x80\x02Nr" + struct.pack("<I", 1 << 20) + b".", "remembers number 1048576"),
         # Names may not be changed,
         (b"cnumpy\nndarray\n}(U\x01aK\x01ub.", "sets the state of a name"),
         (b"cnumpy\ndtype\n(N}U\x0c__defaults__(tstb.", "sets the state of a name"),

@@ -99,8 +99,9 @@ def test_shuffled_labels_are_those_of_the_same_samples() -> None:
     for i in (0, 2, 3):
         np.testing.assert_array_equal(same[i], shuffled[i])
     assert (same[1] != shuffled[1]).any()
-    other_trial = donor_data("shuffled_labels", QUICK, 1)
-    assert (shuffled[1] != other_trial[1]).any()
+    for protocol, trial in ((QUICK, 1), (replace(QUICK, seed=6), 0)):
+        other = donor_data("shuffled_labels", protocol, trial)
+        assert (shuffled[1] != other[1]).any()
 
 
 def test_recipients_see_other_samples_than_their_donors_and_other_trials() -> None:

@@ -15,7 +15,19 @@ from typing import Any
 
 import nbformat
 import pytest
-from made_up_runs import PNG, card, cell, glued, measured, output, picture, prose, svg, write
+from made_up_runs import (
+    PNG,
+    card,
+    cell,
+    ending,
+    glued,
+    measured,
+    output,
+    picture,
+    prose,
+    svg,
+    write,
+)
 from nbformat.v4 import new_notebook, new_output
 from small_book import Project
 
@@ -84,7 +96,7 @@ def test_nothing_differs(tmp_path: Path) -> None:
 
 
 def test_what_the_header_tells(tmp_path: Path) -> None:
-    found = pair(tmp_path, [], [], commit=None, tier="smoke", seconds=75.2, device="a GPU")
+    found = pair(tmp_path, [], [], commit=None, tier="smoke", seconds=74.6, device="a GPU")
     assert (found.before.commit, found.after.commit) == ("a" * 12, "not known")
     assert (found.before.took, found.after.took) == ("12.3 s", "1 min 15 s")
     assert found.before.started == "2026-05-04 03:02 UTC"
@@ -97,6 +109,11 @@ def test_what_the_header_tells(tmp_path: Path) -> None:
     assert "from runs.parquet" in stored and ">none<" in stored
     dirty = read_run(write(tmp_path / "dirty.ipynb", [], dirty=True))
     assert dirty.commit.endswith("with uncommitted changes")
+
+
+def test_the_last_of_several_cards_counts(tmp_path: Path) -> None:
+    run = read_run(write(tmp_path / "run.ipynb", [ending(seconds=1)], seconds=2))
+    assert run.card.seconds == 2
 
 
 # --- claims -------------------------------------------------------------------------------------
@@ -161,6 +178,7 @@ def test_figures_are_paired_by_the_cell_that_drew_them(tmp_path: Path) -> None:
         [
             cell("# Parameters"),
             cell("a", two, alt="A'"),
+            cell("m", two, alt="M'"),
             cell("n", two, alt="N'"),
             cell("b", two, alt="B'"),
             cell("c", two, alt="C'"),
@@ -169,6 +187,7 @@ def test_figures_are_paired_by_the_cell_that_drew_them(tmp_path: Path) -> None:
     )
     assert keys(found) == [
         ("A", "A'"),
+        ("", "M'"),
         ("", "N'"),
         ("B", "B'"),
         ("B", ""),
@@ -176,8 +195,8 @@ def test_figures_are_paired_by_the_cell_that_drew_them(tmp_path: Path) -> None:
         ("C again", "C' again"),
     ]
     page = to_html(found)
-    assert page.count("This run does not have it.") == 2
-    assert page.count("<img ") == 10
+    assert page.count("This run does not have it.") == 3
+    assert page.count("<img ") == 11
 
 
 def test_figures_are_paired_by_name_where_both_have_one(tmp_path: Path) -> None:
@@ -204,16 +223,19 @@ def test_figures_of_every_kind(tmp_path: Path) -> None:
     in_html = f'<p><img src="data:image/png;base64,{PNG}" alt="in HTML &amp; more"></p>'
     elsewhere = '<img src="https://example.org/data:image/png;base64,AA==" alt="elsewhere">'
     plot = '<img src="data:text/html;base64,AA==" alt="no image">'
+    more = '<img src="data:image/png;base64,AA==,x" alt="more than an image">'
     cells = [
         cell("a", output({"image/png": PNG + "\n", "text/plain": "x"}), alt="PNG"),
-        cell("b", output({"text/html": in_html + elsewhere + plot})),
+        cell("b", output({"text/html": in_html + elsewhere + plot + more})),
         cell("c", picture(svg(width=40)), alt="wide"),
+        cell("d", picture(svg(width=15)), alt="hardly wider than high"),
     ]
     run = read_run(write(tmp_path / "run.ipynb", cells))
     assert [(p.alt, p.source[:22], p.wide) for p in run.pictures] == [
         ("PNG", "data:image/png;base64,", False),
         ("in HTML & more", "data:image/png;base64,", False),
         ("wide", "data:image/svg+xml;bas", True),
+        ("hardly wider than high", "data:image/svg+xml;bas", False),
     ]
 
 
@@ -246,7 +268,7 @@ def test_what_figures_are_called(tmp_path: Path) -> None:
 TABLE = (
     "<style>td { color: red }</style><table class='wide ledger'><thead><tr><th>&nbsp;</th>"
     "<th>p</th></tr></thead><tr><th>x</th><td>1 <b>or</b> N<br>more</td></tr></table>"
-    "<table><tr><td>another</td></tr></table>"
+    "<table><tr><td>another N</td></tr></table>"
 )
 
 
@@ -390,6 +412,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "failed": (failed, r"failed\.ipynb: code cell 2 failed with ZeroDivisionError: division by"),
     "card without": (lambda p: changed_card(p, parameters=None), r"damaged: parameters is None"),
     "card of a path": (lambda p: changed_card(p, page="../x"), r"damaged: page is '\.\./x'"),
+    "card of more": (lambda p: changed_card(p, page="x/../y"), r"damaged: page is 'x/\.\./y'"),
     "card of a tier": (lambda p: changed_card(p, tier="../x"), r"may be live or smoke"),
     "no estimate": (lambda p: measuring(p, {"claim": "x"}), r"damaged \('estimate'\)"),
     "no fields": (lambda p: measuring(p, {"claim": "x", "estimate": {}}), r"has the fields"),
@@ -418,8 +441,11 @@ def test_runs_of_different_pages(tmp_path: Path) -> None:
     other = write(tmp_path / "other.ipynb", [])
     with pytest.raises(ComparisonError, match=r"run of page 'capacity'.*one of page 'xor5d'"):
         compare(run, other)
-    with pytest.raises(ComparisonError, match="both names are the same file"):
-        compare(run, tmp_path / "." / "run.ipynb")
+    link = tmp_path / "link.ipynb"
+    link.symlink_to(run)
+    for names in ((run, tmp_path / "." / "run.ipynb"), (run, link), (link, run)):
+        with pytest.raises(ComparisonError, match="both names are the same file"):
+            compare(*names)
 
 
 def test_the_published_notebook_is_the_last_kept_of_page_and_tier(
@@ -439,6 +465,11 @@ def test_the_published_notebook_is_the_last_kept_of_page_and_tier(
     with pytest.raises(ComparisonError, match="it is the published notebook"):
         compare(kept[0])
     assert compare(kept[1]).before.path == kept[0]
+    assert "Smoke run." not in to_html(found)
+    smoke = write(folder.with_name("smoke") / "xor5d-a.ipynb", [], tier="smoke")
+    assert compare(run).before.path == kept[0]
+    assert compare(write(tmp_path / "quick.ipynb", [], tier="smoke")).before.path == smoke
+    assert "Smoke run." in to_html(compare(run, smoke))
 
 
 def test_without_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

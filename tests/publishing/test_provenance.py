@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from papermill.cli import _resolve_type
 
-from polarity.publishing.provenance import Commit, Provenance, commit, repeat_command, versions
+from polarity.publishing.provenance import (
+    Commit,
+    Provenance,
+    commit,
+    device,
+    repeat_command,
+    versions,
+)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -83,6 +92,23 @@ def test_no_commit_before_the_first(tmp_path: Path) -> None:
     assert commit(tmp_path) is None
 
 
+def test_to_ask_for_the_commit_does_not_write_into_the_clone(clone: Path) -> None:
+    os.utime(clone / "file", (1, 1))  # as `git status` would note in the index
+    index = (clone / ".git" / "index").read_bytes()
+    assert commit(clone) == Commit(git(clone, "rev-parse", "HEAD"), dirty=False)
+    assert (clone / ".git" / "index").read_bytes() == index
+
+
+def test_a_gpu_is_named_where_the_page_could_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "A GPU")
+    cores = device({"device": "cpu"})
+    assert "A GPU" not in cores
+    assert device() == device({"device": "auto"}) == f"A GPU, {cores}"
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert device() == cores
+
+
 def test_versions_include_what_the_results_depend_on() -> None:
     import torch
 
@@ -137,8 +163,8 @@ def card(**changes: Any) -> Provenance:
         "commit": "0123456789abcdef",
         "dirty": False,
         "started": "2026-01-02T03:04:05+00:00",
-        "seconds": 83.0,
-        "parameters": {"trials": 10, "seed": 3},
+        "seconds": 82.6,
+        "parameters": {"seed": 3, "trials": 10, "data_seed": 4},
         "changed": {"trials": 10},
         "versions": {"python": "3.11.7", "torch": "2.13.0", "lifelines": "0.30.3"},
         "device": "A processor, 2 cores",
@@ -153,8 +179,8 @@ def test_the_card_shows_every_fact() -> None:
     for fact in (
         "0123456789ab",
         "2026-01-02 03:04 UTC, 1 min 23 s",
-        "seed = 3",
-        "trials = 10 (changed)",
+        "<dd>seed = 3, data_seed = 4</dd>",
+        "<dd>trials = 10 (changed)</dd>",
         "A processor, 2 cores (Linux x86_64)",
         "torch 2.13.0",
         "lifelines 0.30.3",
