@@ -9,14 +9,24 @@ import os
 import pickle
 import struct
 import sys
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from two_colours import BLUE, RED, jpeg
 
-from polarity.datasets import DataNotFound, ImageSet, cifar10, fashion_mnist, tiny_imagenet
+from polarity.datasets import (
+    DataNotFound,
+    ImageSet,
+    archive,
+    cifar10,
+    fashion_mnist,
+    tiny_imagenet,
+)
 from polarity.datasets.fashion_mnist import FILES, from_arrays, read_idx
 from polarity.datasets.folder import folders
 
@@ -158,6 +168,12 @@ def test_inputs_are_standardised_resized_and_coloured(size: int, channels: int) 
     )
 
 
+def test_each_channel_has_its_own_mean_and_deviation() -> None:
+    images = replace(grey(channels=3), mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 3.0))
+    mean, std = torch.tensor([[10.0, 20.0, 30.0], [1.0, 2.0, 3.0]])[:, :, None, None]
+    torch.testing.assert_close(images.inputs(slice(2), 28), (images.images[:2] - mean) / std)
+
+
 def test_the_first_n() -> None:
     images = grey()
     assert torch.equal(images.first(2).labels, torch.tensor([0, 1]))
@@ -217,6 +233,7 @@ def test_cifar10s_original_files(
     assert int(train.images[3, 1, 2, 5]) == (1 + 3072 + 1024 + 2 * 32 + 5) % 256
     assert train.source == str(tmp_path / inside) and "JPEG" not in train.source
     assert (train.classes[0], train.classes[9]) == ("airplane", "truck")
+    assert (train.mean, train.std) == ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7))
 
 
 @pytest.mark.parametrize(
@@ -272,6 +289,22 @@ def test_a_changed_archive_of_cifar10_is_refused(tmp_path: Path) -> None:
         cifar10(folder=tmp_path)
 
 
+def test_a_file_too_large_is_not_read_from_an_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "packed.tar.gz"
+    with tarfile.open(path, "w:gz") as packed:
+        for size in (10, 11):
+            entry = tarfile.TarInfo(f"of_{size}")
+            entry.size = size
+            packed.addfile(entry, io.BytesIO(bytes(size)))
+    monkeypatch.setattr(archive, "LARGEST", 10)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert archive.members(path, digest, ["of_10"]) == {"of_10": bytes(10)}
+    with pytest.raises(ValueError, match=r"packed\.tar\.gz does not hold of_11"):
+        archive.members(path, digest, ["of_10", "of_11"])
+
+
 def test_originals_are_preferred_to_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the copies lie in a folder that is looked at first."""
     monkeypatch.setenv("POLARITY_DATA", str(tmp_path / "named"))
@@ -281,6 +314,8 @@ def test_originals_are_preferred_to_copies(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ValueError, match=r"cifar10_jpeg.npz is damaged or truncated"):
         cifar10("test")
     batches(tmp_path / "cache" / "polarity" / "data", monkeypatch)
+    assert cifar10("test").source == str(tmp_path / "cache" / "polarity" / "data")
+    batches(tmp_path / "cache" / "polarity" / "data" / "cifar-10-batches-py", monkeypatch)
     assert cifar10("test").source == str(tmp_path / "cache" / "polarity" / "data")
 
 
@@ -300,7 +335,7 @@ def test_jpeg_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, np.ndarray], message: str
 ) -> None:
     monkeypatch.setattr(cifar, "COUNTS", {"train": 2, "test": 2})
-    files = [jpeg(size=32, value=value) for value in (40, 200)]
+    files = [jpeg(32, RED, BLUE), jpeg(32, (200,) * 3)]
     arrays = {
         "test_jpeg": np.frombuffer(b"".join(files), np.uint8),
         "test_offsets": np.array([0, len(files[0]), len(files[0] + files[1])]),
@@ -315,19 +350,13 @@ def test_jpeg_copies(
         assert "cifar10" in str(error.value)
         return
     images = cifar10("test", folder=tmp_path)
-    assert images.labels.tolist() == [3, 9]
+    assert images.labels.tolist() == [3, 9] and images.classes == tuple("abcdefghij")
     means = images.images.double().mean((1, 2, 3))
-    assert means.tolist() == pytest.approx([40, 200], abs=2)
+    assert means.tolist() == pytest.approx([85, 200], abs=2)
+    red, blue = images.images[0, 0, :, :12], images.images[0, 2, :, 20:]
+    assert int(red.min()) > 200 and int(blue.min()) > 200
     assert images.source.endswith("cifar10_jpeg.npz, JPEG copy")
     assert not images.original
-
-
-def jpeg(size: int, value: int) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("RGB", (size, size), (value,) * 3).save(file, "JPEG")
-    return file.getvalue()
 
 
 def test_a_system_copy_is_the_last_place(
