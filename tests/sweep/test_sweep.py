@@ -477,6 +477,19 @@ def test_runs_beside_others_are_compared_with_their_like(
 
 
 @pytest.mark.usefixtures("pretended")
+@pytest.mark.usefixtures("pretended")
+def test_several_runs_at_a_time_take_less(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polarity.sweep, "matrix_rate", lambda *_: 1e9)
+    hours = []
+    for jobs in ("1", "4"):
+        assert main(["images", "--out", str(tmp_path), "--jobs", jobs, "--dry-run"]) == 0
+        said = capsys.readouterr().out
+        hours.append(float(said.partition(" h (a guess")[0].rpartition(" ")[2]))
+    assert hours[1] == pytest.approx(hours[0] / 4, rel=1e-3)
+
+
 @pytest.mark.parametrize(("bf16", "said"), [(4e8, "bf16 is 250 times slower"), (2e11, "")])
 def test_a_slow_precision_is_named(
     bf16: float,
