@@ -186,4 +186,6 @@ def _words(number: float, spec: str) -> str:
         return "undefined"
     if math.isinf(number):
         return typeset("∞" if number > 0 else "-∞")
-    return typeset(format(number, spec))
+    text = format(number, spec)
+    # What rounds to nothing has no side.
+    return typeset(text if text.strip("-+0.%") else format(0.0, spec))

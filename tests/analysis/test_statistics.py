@@ -81,6 +81,8 @@ def test_estimate_reads_well():
     assert f"{Estimate(INF, -INF, INF, n=3, method='median'):.0f}" == "∞ (−∞ to ∞)"
     assert f"{Estimate(NAN, NAN, NAN, n=0, method='median')}" == "undefined"
     assert f"{Estimate(2, NAN, NAN, n=1, method='median'):.1f}" == "2.0 (no interval)"
+    nothing = Estimate(-0.0004, -0.02, 0.0004, n=9, method="difference")
+    assert f"{nothing:.1pt}" == "0.0 points (−2.0 to 0.0)" and f"{nothing:+.0%}".startswith("+0")
 
 
 @settings(deadline=None)
