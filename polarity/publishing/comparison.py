@@ -125,7 +125,7 @@ class PageRun:
     estimates
         What it measured, by claim.
     numbers
-        What it made available to its prose, by name, as text.
+        What else it made available to its prose, by name, as text.
     pictures, tables
         In the order of the page.
     """
@@ -478,6 +478,8 @@ def read_run(path: str | Path) -> PageRun:
             "Make one with: papermill jt://book/NAME.md my-run.ipynb"
         )
     numbers, pictures, tables = _outputs(notebook)
+    for claim in estimates:  # compared as claims, not as words of the prose once more
+        numbers.pop(claim.rpartition(".")[2], None)
     return PageRun(path, _card(path, cards[-1]), estimates, numbers, pictures, tables)
 
 
